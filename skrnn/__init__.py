@@ -1,0 +1,41 @@
+"""Recurrent neural networks as scikit-learn estimators, for sequences of any length."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skrnn import metrics, nn, preprocessing, sktime, testing
+    from skrnn._classifier import RNNClassifier
+    from skrnn._regressor import RNNRegressor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "RNNClassifier",
+    "RNNRegressor",
+    "__version__",
+    "metrics",
+    "nn",
+    "preprocessing",
+    "sktime",
+    "testing",
+]
+
+_CLASSES = {"RNNClassifier": "skrnn._classifier", "RNNRegressor": "skrnn._regressor"}
+_SUBMODULES = frozenset({"metrics", "nn", "preprocessing", "sktime", "testing"})
+
+
+def __getattr__(name: str) -> Any:
+    # PEP 562: torch and sktime take seconds to import, so a name costs only when it is used.
+    if name in _CLASSES:
+        value = getattr(import_module(_CLASSES[name]), name)
+    elif name in _SUBMODULES:
+        value = import_module(f"skrnn.{name}")
+    else:
+        raise AttributeError(f"module 'skrnn' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,457 @@
+"""Base: how every estimator builds, fits and runs its network."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from skrnn._parameters import (
+    CONSTRAINTS,
+    NetParamsMixin,
+    check_combinations,
+    numpy_dtype,
+    torch_dtype,
+)
+from skrnn._sequences import Sequences
+from skrnn._targets import check_weights, split_steps, weighted_moments
+from skrnn._training import (
+    ScikitLearnBridge,
+    SequenceDataset,
+    TrainingPlan,
+    own_randomness,
+    resolve_device,
+    resolve_optimizer,
+    resolve_precision,
+    split_holdout,
+    train,
+    wants_holdout,
+)
+from skrnn._training._state import device_or_cpu, network_from_state, network_to_state
+from skrnn._validation import validate_sequences
+from skrnn.nn import SequenceNetwork
+
+try:  # scikit-learn 1.9 and later
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:  # pragma: no cover
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stand-in for versions of scikit-learn without callbacks."""
+
+
+# Prediction runs in batches of at least this size: smaller ones leave the processor idle.
+INFERENCE_BATCH_SIZE = 64
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Checked sequences with their targets and weights, one target per sequence or per step."""
+
+    sequences: Sequences
+    target: NDArray
+    weight: NDArray | None
+    per_step: bool
+
+    def take(self, indices: NDArray[np.integer]) -> Samples:
+        """Copy of the samples at `indices`."""
+        rows = self.sequences.step_index(indices) if self.per_step else indices
+        weight = None if self.weight is None else self.weight[rows]
+        return replace(
+            self,
+            sequences=self.sequences.take(indices),
+            target=self.target[rows],
+            weight=weight,
+        )
+
+    def step_weight(self) -> NDArray | None:
+        """Weights of the steps of the inputs."""
+        if self.weight is None or self.per_step:
+            return self.weight
+        return np.repeat(self.weight, self.sequences.lengths)
+
+    def without_zero_weights(self) -> Samples:
+        """Drop sequences that count nothing at all."""
+        if self.weight is None or (self.weight > 0).all():
+            return self
+        keep = self.weight > 0
+        if self.per_step:
+            keep = np.array([part.any() for part in split_steps(keep, self.sequences)])
+        return self.take(np.flatnonzero(keep))
+
+
+class RecurrentEstimator(
+    NetParamsMixin,
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+):
+    """What classifier and regressor share.
+
+    A subclass says which net to use (``_net_class``), checks its targets (``_check_target``),
+    learns from them (``_learn_target``), codes them for the network (``_encode_target``), names
+    its head (``_head_spec``), and turns raw outputs into predictions.
+    """
+
+    _parameter_constraints: dict = CONSTRAINTS
+    _doc_link_module = "skrnn"
+    _doc_link_template = (
+        "https://skrnn.readthedocs.io/en/latest/api/generated/skrnn.{estimator_name}.html"
+    )
+    _net_class: type
+    net_: Any
+
+    # -- fitting ------------------------------------------------------------------------------
+
+    def _fit(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any, classes: Any = None
+    ) -> RecurrentEstimator:
+        with self._all_or_nothing():
+            check_combinations(self)
+            warm = self.warm_start and hasattr(self, "net_")
+            samples = self._check(X, y, sample_weight, reset=not warm)
+            if not warm:
+                self._learn_target(samples, classes)
+            samples = self._weigh(samples)
+            seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+            training, validation = self._hold_out(X, samples, groups, seed)
+            training = training.without_zero_weights()
+            device = resolve_device(self.device)
+            with own_randomness(seed, device):
+                if warm:
+                    network = copy.deepcopy(self.net_.module_)
+                else:
+                    network = self._build_network(training)
+                self.net_ = self._make_net(network, device, seed).initialize()
+                self._train(training, validation, X, y)
+            self._calibrate(validation)
+        return self
+
+    def _partial_fit(
+        self, X: Any, y: Any, sample_weight: Any, classes: Any = None
+    ) -> RecurrentEstimator:
+        first = not hasattr(self, "net_")
+        with self._all_or_nothing():
+            check_combinations(self)
+            samples = self._check(X, y, sample_weight, reset=first)
+            if first:
+                self._learn_target(samples, classes)
+            samples = self._weigh(samples).without_zero_weights()
+            device = resolve_device(self.device)
+            state = check_random_state(self.random_state) if first else self.net_.random_state_
+            seed = int(state.randint(np.iinfo(np.int32).max))
+            with own_randomness(seed, device):
+                if first:
+                    self.net_ = self._make_net(self._build_network(samples), device, seed)
+                    self.net_.initialize()
+                else:
+                    self.net_ = copy.deepcopy(self.net_)
+                plan = TrainingPlan(lr_schedule=None, verbose=int(self.verbose))
+                self._conclude(train(self.net_, self._dataset(samples), None, 1, plan))
+        return self
+
+    @contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Leave the estimator as it was when fitting fails.
+
+        After Ctrl-C it keeps the last whole epoch instead, if there was one.
+        """
+        before = self.__dict__.copy()
+        try:
+            yield
+        except BaseException as error:
+            kept = isinstance(error, KeyboardInterrupt) and self.__dict__.get("interrupted_", False)
+            if not kept:
+                # scikit-learn takes its callback contexts away by itself.
+                contexts = {k: v for k, v in self.__dict__.items() if "callback" in k}
+                self.__dict__.clear()
+                self.__dict__.update({**before, **contexts})
+            raise
+
+    def _check(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Samples:
+        sequences = self._check_sequences(X, reset=reset, fitting=True)
+        target = self._check_target(y, sequences)
+        weight = check_weights(sample_weight, sequences, self.return_sequences)
+        return Samples(sequences, target, weight, self.return_sequences)
+
+    def _weigh(self, samples: Samples) -> Samples:
+        """Add weights of the estimator's own; none by default."""
+        return samples
+
+    def _check_sequences(self, X: Any, reset: bool, fitting: bool = False) -> Sequences:
+        tokens = self.embedding_dim is not None
+        sequences = validate_sequences(
+            self,
+            X,
+            reset=reset,
+            dtype=np.float64 if tokens else numpy_dtype(self.dtype),
+            n_channels=self.n_channels,
+            # Labelling no steps at all is no question, predicting from none is.
+            allow_empty=self.empty == "zero_state" or (self.return_sequences and not fitting),
+            tokens=tokens,
+            scale_warning=not (self.standardize or tokens),
+        )
+        if tokens:
+            self._check_vocabulary(sequences, reset)
+        return sequences
+
+    def _check_vocabulary(self, sequences: Sequences, reset: bool) -> None:
+        largest = int(sequences.values.max(initial=0))
+        if reset:
+            self.vocabulary_size_ = self.vocabulary_size or max(largest + 1, 2)
+        if largest >= self.vocabulary_size_:
+            step = int(sequences.values[:, 0].argmax())
+            i = int(np.searchsorted(sequences.offsets, step, side="right")) - 1
+            raise ValueError(
+                f"token id {largest} in sequence {i} is outside the vocabulary of "
+                f"{self.vocabulary_size_}; map unknown tokens to 1, or set vocabulary_size."
+            )
+
+    def _hold_out(
+        self, X: Any, samples: Samples, groups: Any, seed: int
+    ) -> tuple[Samples, Samples | None]:
+        split = self.validation_split
+        if isinstance(split, tuple):
+            return samples, self._weigh(self._check(split[0], split[1], None, reset=False))
+        n_samples = len(samples.sequences)
+        if not wants_holdout(self.early_stopping, n_samples, split):
+            return samples, None
+        parts = split_holdout(
+            n_samples,
+            self._stratify_by(samples),
+            fraction=self.validation_fraction,
+            splitter=split,
+            groups=groups,
+            seed=seed,
+        )
+        if parts is None:
+            return samples, None
+        return samples.take(parts[0]), samples.take(parts[1])
+
+    def _build_network(self, samples: Samples) -> SequenceNetwork:
+        pooling = (self.pooling,) if isinstance(self.pooling, str) else tuple(self.pooling)
+        sequences = samples.sequences
+        self._spec = {
+            "n_features": sequences.n_features,
+            "cell": self.cell,
+            "hidden_size": self.hidden_size,
+            "num_layers": self.num_layers,
+            "nonlinearity": self.nonlinearity,
+            "bidirectional": self.bidirectional,
+            "dropout": self.dropout,
+            "pooling": None if self.return_sequences else pooling,
+            "embedding_dim": self.embedding_dim,
+            "vocabulary_size": getattr(self, "vocabulary_size_", None),
+            "dtype": self.dtype,
+            **self._head_spec(),
+        }
+        network = SequenceNetwork.build(self._spec)
+        if self.standardize and self.embedding_dim is None:
+            network.scaler.set(*weighted_moments(sequences.values, samples.step_weight()))
+        self._learn_scale(samples, network.head)
+        network.head.initialize(torch.as_tensor(self._encode_target(samples)))
+        return network
+
+    def _learn_scale(self, samples: Samples, head: Any) -> None:
+        """Learn the scale of the training targets; there is none by default."""
+
+    def _make_net(self, network: SequenceNetwork, device: torch.device, seed: int) -> Any:
+        callbacks = [clone(callback, safe=False) for callback in self.callbacks or []]
+        optimizer = resolve_optimizer(self.optimizer)
+        prefixed = {
+            f"{prefix}{name}": value
+            for prefix in ("optimizer__", "callbacks__")
+            for name, value in self._net_params(prefix).items()
+        }
+        return self._net_class(
+            network,
+            optimizer=optimizer,
+            lr=self.lr,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            gradient_clip_value=self.gradient_clip_value,
+            autocast_dtype=resolve_precision(self.precision, device, self.dtype),
+            callbacks=callbacks,
+            device=str(device),
+            seed=seed,
+            train_split=None,
+            verbose=0,
+            **self._net_options(),
+            **prefixed,
+        )
+
+    def _net_options(self) -> dict[str, Any]:
+        """Further arguments of the net class; none by default."""
+        return {}
+
+    def _train(self, training: Samples, validation: Samples | None, X: Any, y: Any) -> None:
+        extra = []
+        if hasattr(self, "_skl_callbacks") and hasattr(self, "_init_callback_context"):
+            context = self._init_callback_context(max_subtasks=self.max_epochs)
+            context.call_on_fit_task_begin(estimator=self, X=X, y=y)
+            extra.append(ScikitLearnBridge(self, context, X, y))
+        plan = TrainingPlan(
+            lr_schedule=self.lr_schedule,
+            lr_schedule_params=self._net_params("lr_schedule__"),
+            max_time=self.max_time,
+            patience=None if self.early_stopping is False else self.n_iter_no_change,
+            tol=self.tol,
+            verbose=int(self.verbose),
+            extra=extra,
+        )
+        valid_set = None if validation is None else self._dataset(validation)
+        outcome = train(self.net_, self._dataset(training), valid_set, self.max_epochs, plan)
+        self._conclude(outcome)
+        if extra:
+            context.call_on_fit_task_end(
+                estimator=self, X=X, y=y, reconstruction_attributes={"net_": self.net_}
+            )
+
+    def _conclude(self, outcome: Any) -> None:
+        self.interrupted_ = outcome.interrupted is not None and bool(self.history_)
+        if outcome.interrupted is not None:
+            raise outcome.interrupted
+
+    def _dataset(self, samples: Samples) -> SequenceDataset:
+        return SequenceDataset(
+            samples.sequences,
+            self._encode_target(samples),
+            samples.weight,
+            per_step=samples.per_step,
+            dtype=torch_dtype(self.dtype),
+            device=self.net_.device,
+        )
+
+    def _calibrate(self, validation: Samples | None) -> None:
+        """Learn from the validation part after training; nothing by default."""
+
+    # -- using the fitted network -------------------------------------------------------------
+
+    def _run(self, X: Any, encode: bool = False) -> tuple[Tensor, Sequences]:
+        """Raw outputs (or representations) in float64, in order and on the CPU."""
+        check_is_fitted(self)
+        sequences = self._check_sequences(X, reset=False)
+        return self._run_sequences(sequences, encode), sequences
+
+    def _run_sequences(self, sequences: Sequences, encode: bool = False) -> Tensor:
+        dataset = SequenceDataset(
+            sequences,
+            per_step=self.return_sequences,
+            dtype=torch_dtype(self.dtype),
+            device=self.net_.device,
+        )
+        size = max(self.batch_size, INFERENCE_BATCH_SIZE)
+        return self.net_.predict_flat(dataset, size, encode).double()
+
+    def _head(self) -> Any:
+        """The head on the CPU in float64, where predictions are made."""
+        return copy.deepcopy(self.net_.module_.head).cpu().double()
+
+    def _per_sequence(self, flat: NDArray, sequences: Sequences) -> Any:
+        """Cut per-step results into a list, leave results per sequence as they are."""
+        return split_steps(flat, sequences) if self.return_sequences else flat
+
+    def transform(self, X: Any) -> Any:
+        """Turn sequences into features: the pooled hidden state of the network.
+
+        Parameters
+        ----------
+        X : array-like, frame or collection
+            Sequences, as in `fit`.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_features_out)
+            With ``return_sequences=True`` a list of arrays of shape (n_timesteps_i, n_features_out).
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        """
+        flat, sequences = self._run(X, encode=True)
+        return self._per_sequence(flat.numpy(), sequences)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.net_.module_.head.input_size
+
+    @property
+    def history_(self) -> list[dict[str, Any]]:
+        """One dict per epoch: losses, gradient norm, learning rate and duration."""
+        return [
+            {k: float(v) if isinstance(v, np.floating) else v for k, v in row.items() if k != "batches"}
+            for row in self.net_.history.to_list()
+        ]
+
+    @property
+    def n_iter_(self) -> int:
+        """Number of epochs of the training."""
+        return len(self.net_.history)
+
+    @property
+    def n_parameters_(self) -> int:
+        """Number of trainable parameters."""
+        return sum(p.numel() for p in self.net_.module_.parameters() if p.requires_grad)
+
+    def summary(self) -> None:
+        """Print the layers of the fitted network, their shapes and parameter counts.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+        """
+        check_is_fitted(self)
+        rows = [
+            (name, "x".join(map(str, p.shape)) or "1", f"{p.numel():,}")
+            for name, p in self.net_.module_.named_parameters()
+        ]
+        rows.append(("total", "", f"{self.n_parameters_:,}"))
+        widths = [max(len(row[i]) for row in rows) for i in range(3)]
+        for name, shape, count in rows:
+            print(f"{name:<{widths[0]}}  {shape:>{widths[1]}}  {count:>{widths[2]}}")
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "net_")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.allow_nan = self.n_channels is not None
+        tags.non_deterministic = False
+        return tags
+
+    # -- state --------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        net = state.pop("net_", None)
+        if net is not None:
+            state["_net_state"] = {
+                "weights": network_to_state(net.module_),
+                "history": self.history_,
+                "device": str(net.device),
+                "seed": int(copy.deepcopy(net.random_state_).randint(np.iinfo(np.int32).max)),
+            }
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        saved = state.pop("_net_state", None)
+        super().__setstate__(state)
+        if saved is None:
+            return
+        device = device_or_cpu(saved["device"], resolve_device)
+        network = network_from_state(self._spec, saved["weights"])
+        self.net_ = self._make_net(network, device, saved["seed"]).initialize()
+        self.net_.history.extend(saved["history"])

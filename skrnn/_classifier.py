@@ -1,0 +1,538 @@
+"""RNNClassifier: sequences in, labels and probabilities out, per sequence or per step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils import Tags, compute_class_weight
+from sklearn.utils._param_validation import StrOptions
+
+from skrnn._base import RecurrentEstimator, Samples
+from skrnn._parameters import CONSTRAINTS
+from skrnn._targets import LabelEncoding, check_labels
+from skrnn._training import SequenceNetClassifier
+from skrnn.metrics import sequence_accuracy_score
+
+
+class RNNClassifier(ClassifierMixin, RecurrentEstimator):
+    """Recurrent network that predicts labels from sequences.
+
+    Reads sequences of any length with an LSTM, a GRU, a plain recurrent layer or a cell of your
+    own, pools the hidden states and maps them to class probabilities. Read more in the
+    :ref:`User Guide <classification>`.
+
+    Parameters
+    ----------
+    cell : {"lstm", "gru", "rnn"} or class, default="lstm"
+        Recurrent layer, as in :class:`torch.nn.LSTM`, :class:`torch.nn.GRU` and
+        :class:`torch.nn.RNN`. A class is called with ``(input_size, hidden_size)`` and steps like
+        :class:`torch.nn.LSTMCell`, or is a :class:`skrnn.nn.RecurrentLayer`.
+
+    hidden_size : int or tuple of int, default=64
+        Size of the state, or one size per layer as ``(64, 32)``. Values in ``[1, inf)``. Time and
+        memory grow with its square.
+
+    num_layers : int, default=1
+        Number of stacked layers. Values in ``[1, inf)``. Leave it at 1 when `hidden_size` is a
+        tuple, whose length is the number of layers.
+
+    nonlinearity : {"tanh", "relu"}, default="tanh"
+        Activation of ``cell="rnn"``; the other cells have their own.
+
+    bidirectional : bool, default=False
+        Read every sequence from both ends and concatenate the states. The reversal respects the
+        length of each sequence.
+
+    dropout : float, default=0.0
+        Probability of dropping a value of the embedding, between layers and before the head, while
+        training. Values in ``[0, 1)``.
+
+    pooling : str or tuple of str, default=("mean", "max", "last")
+        How the states of a sequence become one vector: ``"mean"``, ``"max"``, ``"last"``,
+        ``"attention"``, or several of them, concatenated. Padding never takes part. Unused with
+        ``return_sequences=True``.
+
+    embedding_dim : int or None, default=None
+        With a number, X holds token ids (0 padding, 1 unknown) and each id becomes a learned
+        vector of this size. Values in ``[1, inf)``.
+
+    vocabulary_size : int or None, default=None
+        Number of token ids, the two reserved ones included. None takes the largest id of `fit`
+        plus one. Values in ``[2, inf)``. Only used with `embedding_dim`.
+
+    return_sequences : bool, default=False
+        Predict for every step instead of once per sequence. Targets and predictions are then lists
+        of arrays as long as their sequences.
+
+    standardize : bool, default=True
+        Bring every feature to mean 0 and standard deviation 1 inside the network, with the
+        statistics of the training part. Unused with `embedding_dim`.
+
+    n_channels : int or None, default=None
+        With a number, 2-D X holds folded sequences: row ``i`` is a sequence of shape
+        (n_timesteps, n_channels) in row-major order, trailing NaN is padding. This is the form
+        that tools which insist on 2-D input can handle.
+
+    empty : {"error", "zero_state"}, default="error"
+        What to do with a sequence of no steps: refuse it, or answer from the zero state.
+
+    optimizer : str or class, default="adamw"
+        Optimizer of :mod:`torch.optim`, by name or class. Its parameters are set as
+        ``optimizer__weight_decay`` and so on, see `net_params`. Weight decay spares biases and
+        recurrent weights.
+
+    lr : float, default=0.003
+        Learning rate, per step. Values in ``(0, inf)``.
+
+    lr_schedule : {"cosine", "one_cycle", "plateau"}, class or None, default="cosine"
+        Course of the learning rate: a short warm-up and half a cosine down to zero, Smith's one
+        cycle, a decrease whenever the loss stops falling, a class of
+        :mod:`torch.optim.lr_scheduler` that steps once per epoch, or constant. Parameters of the
+        last but one and of ``"plateau"`` are set as ``lr_schedule__gamma`` and so on.
+
+    max_epochs : int, default=100
+        Largest number of passes over the training part. Values in ``[1, inf)``.
+
+    batch_size : int, default=32
+        Sequences per step. Values in ``[1, inf)``.
+
+    gradient_clip_value : float or None, default=1.0
+        Largest norm of the gradient; None does not clip. Values in ``(0, inf)``.
+
+    max_time : float or None, default=None
+        Seconds after which the training ends; the schedule is planned to end with it. Values in
+        ``(0, inf)``.
+
+    early_stopping : bool or "auto", default="auto"
+        Hold out a validation part, stop when its loss stops falling and return to the best
+        weights. ``"auto"`` does so from 1000 samples on, or when `validation_split` is given: in
+        smaller data every sample is worth more as training data.
+
+    validation_fraction : float, default=0.1
+        Share of the samples in the validation part. Values in ``(0, 1)``.
+
+    validation_split : splitter, tuple (X_val, y_val) or None, default=None
+        Validation part of your own: the first split of a cross-validation splitter, or the data.
+
+    n_iter_no_change : int, default=15
+        Epochs without improvement of the validation loss before the training stops. Values in
+        ``[1, inf)``.
+
+    tol : float, default=1e-4
+        Smallest decrease of the validation loss that counts as improvement. Values in ``[0, inf)``.
+
+    class_weight : "balanced", dict or None, default=None
+        Weights of the classes: ``"balanced"`` makes them inversely proportional to their
+        frequencies, a dict maps labels to weights. They multiply `sample_weight`.
+
+    callbacks : list of skorch callbacks or None, default=None
+        Callbacks, or pairs (name, callback), that run during training. They are cloned first.
+
+    net_params : dict or None, default=None
+        Parameters with skorch's names: ``optimizer__*``, ``callbacks__name__*`` and
+        ``lr_schedule__*``. `set_params` and searches accept them directly.
+
+    warm_start : bool, default=False
+        Start `fit` from the weights of the last one, with the same features and targets.
+
+    device : str, default="auto"
+        Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"`` takes CUDA when
+        present, else the CPU.
+
+    dtype : {"float32", "float64"}, default="float32"
+        Type of weights and inputs. float64 is exact enough for conformance tests and several times
+        slower.
+
+    precision : {"float32", "bf16", "fp16"}, default="float32"
+        Mixed precision of the arithmetic; ``"fp16"`` needs CUDA.
+
+    random_state : int, RandomState instance or None, default=None
+        Decides initial weights, order of samples, dropout and hold-out. torch's, numpy's and
+        Python's global generators are left as they were.
+
+    verbose : int, default=0
+        With 1, print a line per epoch with the losses and the time left.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Class labels; numbers of the labels for indicator targets.
+
+    net_ : skorch.NeuralNet
+        The fitted net: ``net_.history``, callbacks, and the PyTorch module as ``net_.module_``.
+
+    history_ : list of dict
+        Losses, gradient norm, learning rate and duration of each epoch.
+
+    n_iter_ : int
+        Number of epochs of the training.
+
+    n_parameters_ : int
+        Number of trainable parameters.
+
+    n_features_in_ : int
+        Number of columns of a 2-D X, otherwise number of features per step.
+
+    n_channels_in_ : int
+        Number of features per step.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, when X had names that are all strings.
+
+    vocabulary_size_ : int
+        Number of token ids. Only with `embedding_dim`.
+
+    interrupted_ : bool
+        Whether Ctrl-C ended the training; the last whole epoch is kept.
+
+    See Also
+    --------
+    RNNRegressor : The same network for numbers.
+    skrnn.preprocessing.SequenceTokenizer : Turns text into token ids.
+    sklearn.neural_network.MLPClassifier : A network for rows without order.
+
+    Notes
+    -----
+    Recurrent weights start orthogonal, the forget gate of the LSTM [1]_ starts open, and states are
+    pooled over all steps, which trains more easily than the last state alone [2]_. Results do not
+    depend on padding or on the other sequences of a batch. Computations are in float32 unless
+    `dtype` says otherwise, results are float64.
+
+    References
+    ----------
+    .. [1] S. Hochreiter, J. Schmidhuber, "Long Short-Term Memory", Neural Computation 9(8), 1997.
+       doi.org/10.1162/neco.1997.9.8.1735
+
+    .. [2] P. Maini, K. Kolluru, D. Pruthi, Mausam, "Why and when should you pool? Analyzing
+       Pooling in Recurrent Architectures", 2020. arXiv:2005.00159
+
+    Examples
+    --------
+    Does the sum of a random walk end above zero? The walks have different lengths.
+
+    >>> import numpy as np
+    >>> from skrnn import RNNClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> X = [rng.normal(size=(length, 2)) for length in rng.integers(5, 15, size=80)]
+    >>> y = ["up" if x[:, 0].sum() > 0 else "down" for x in X]
+    >>> clf = RNNClassifier(hidden_size=16, max_epochs=20, random_state=0).fit(X, y)
+    >>> clf.predict(X[:3]).shape
+    (3,)
+    >>> clf.predict_proba(X[:3]).shape
+    (3, 2)
+
+    Settings of the optimizer go by skorch's names:
+
+    >>> clf.set_params(optimizer__weight_decay=0.1).net_params
+    {'optimizer__weight_decay': 0.1}
+    """
+
+    _parameter_constraints: dict = {
+        **CONSTRAINTS,
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+    }
+    _net_class = SequenceNetClassifier
+
+    def __init__(
+        self,
+        cell: str | type = "lstm",
+        hidden_size: int | tuple[int, ...] = 64,
+        num_layers: int = 1,
+        *,
+        nonlinearity: str = "tanh",
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        pooling: str | tuple[str, ...] = ("mean", "max", "last"),
+        embedding_dim: int | None = None,
+        vocabulary_size: int | None = None,
+        return_sequences: bool = False,
+        standardize: bool = True,
+        n_channels: int | None = None,
+        empty: str = "error",
+        optimizer: str | type = "adamw",
+        lr: float = 0.003,
+        lr_schedule: str | type | None = "cosine",
+        max_epochs: int = 100,
+        batch_size: int = 32,
+        gradient_clip_value: float | None = 1.0,
+        max_time: float | None = None,
+        early_stopping: bool | str = "auto",
+        validation_fraction: float = 0.1,
+        validation_split: Any = None,
+        n_iter_no_change: int = 15,
+        tol: float = 1e-4,
+        class_weight: str | dict | None = None,
+        callbacks: list | None = None,
+        net_params: dict[str, Any] | None = None,
+        warm_start: bool = False,
+        device: str = "auto",
+        dtype: str = "float32",
+        precision: str = "float32",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.cell = cell
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.nonlinearity = nonlinearity
+        self.bidirectional = bidirectional
+        self.dropout = dropout
+        self.pooling = pooling
+        self.embedding_dim = embedding_dim
+        self.vocabulary_size = vocabulary_size
+        self.return_sequences = return_sequences
+        self.standardize = standardize
+        self.n_channels = n_channels
+        self.empty = empty
+        self.optimizer = optimizer
+        self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.gradient_clip_value = gradient_clip_value
+        self.max_time = max_time
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.validation_split = validation_split
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.class_weight = class_weight
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.warm_start = warm_start
+        self.device = device
+        self.dtype = dtype
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> RNNClassifier:
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : array-like, frame or collection
+            Sequences: a 3-D array of shape (n_samples, n_timesteps, n_features) whose trailing
+            all-NaN steps are padding, a 2-D array of univariate sequences, or a collection of
+            arrays of shape (n_timesteps_i, n_features).
+
+        y : array-like of shape (n_samples,) or (n_samples, n_labels), or list of arrays
+            Labels of any type; an indicator matrix for several labels at once; with
+            ``return_sequences=True`` one array of labels per sequence, as long as the sequence.
+
+        sample_weight : array-like of shape (n_samples,) or list of arrays, default=None
+            Weights of the sequences, or of the steps with ``return_sequences=True``. Weight 2 means
+            the same as seeing a sequence twice.
+
+        groups : array-like of shape (n_samples,), default=None
+            Samples of one group are never split between training and validation part.
+
+        Returns
+        -------
+        self : RNNClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X or y cannot be used; the message names the sample. An earlier fit is kept.
+
+        FloatingPointError
+            If the training diverged in its first epoch.
+        """
+        return self._fit(X, y, sample_weight, groups)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> RNNClassifier:
+        """Train for one epoch on the given sequences, at a constant learning rate.
+
+        Scaling is learned from the first call. No sequences are held out.
+
+        Parameters
+        ----------
+        X : array-like, frame or collection
+            Sequences, as in `fit`.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_labels), or list of arrays
+            Labels, as in `fit`.
+
+        classes : array-like of shape (n_classes,), default=None
+            All classes that may ever appear. Needed at the first call.
+
+        sample_weight : array-like of shape (n_samples,) or list of arrays, default=None
+            Weights, as in `fit`.
+
+        Returns
+        -------
+        self : RNNClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If `classes` is missing at the first call, or y has a class that is not among them.
+        """
+        if classes is None and not hasattr(self, "net_"):
+            raise ValueError("classes must be passed on the first call to partial_fit.")
+        if classes is not None and hasattr(self, "net_"):
+            if not np.array_equal(self.classes_, np.unique(np.asarray(classes))):
+                raise ValueError(
+                    f"classes={classes!r} is not the same as on the last call to partial_fit, "
+                    f"was: {self.classes_!r}."
+                )
+        return self._partial_fit(X, y, sample_weight, classes)
+
+    def predict(self, X: Any) -> Any:
+        """Predict labels.
+
+        Parameters
+        ----------
+        X : array-like, frame or collection
+            Sequences, as in `fit`.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_labels), or list of ndarray
+            Labels of the type seen in `fit`; with ``return_sequences=True`` one array per sequence.
+        """
+        probabilities, sequences = self._probabilities(X)
+        return self._per_sequence(self._encoding.decode(probabilities), sequences)
+
+    def predict_proba(self, X: Any) -> Any:
+        """Predict probabilities.
+
+        Parameters
+        ----------
+        X : array-like, frame or collection
+            Sequences, as in `fit`.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, n_classes), or list of ndarray
+            Columns follow ``classes_``. For indicator targets column ``j`` is the probability of
+            label ``j``; with ``return_sequences=True`` one array (n_timesteps_i, n_classes) per
+            sequence.
+        """
+        probabilities, sequences = self._probabilities(X)
+        return self._per_sequence(probabilities, sequences)
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """Predict logarithms of probabilities.
+
+        Parameters
+        ----------
+        X : array-like, frame or collection
+            Sequences, as in `fit`.
+
+        Returns
+        -------
+        log_probabilities : ndarray of shape (n_samples, n_classes), or list of ndarray
+            Columns follow ``classes_``.
+        """
+        probabilities = self.predict_proba(X)
+        with np.errstate(divide="ignore"):
+            if self.return_sequences:
+                return [np.log(part) for part in probabilities]
+            return np.log(probabilities)
+
+    def decision_function(self, X: Any) -> Any:
+        """Raw scores before the softmax.
+
+        Parameters
+        ----------
+        X : array-like, frame or collection
+            Sequences, as in `fit`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,) or (n_samples, n_classes), or list of ndarray
+            For two classes the log-odds of ``classes_[1]``, otherwise one logit per class.
+        """
+        raw, sequences = self._run(X)
+        scores = raw.numpy()
+        if not self._encoding.multilabel and scores.shape[1] == 2:
+            scores = scores[:, 1] - scores[:, 0]
+        return self._per_sequence(scores, sequences)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy of the predicted labels.
+
+        Parameters
+        ----------
+        X : array-like, frame or collection
+            Sequences, as in `fit`.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_labels), or list of arrays
+            True labels.
+
+        sample_weight : array-like of shape (n_samples,) or list of arrays, default=None
+            Weights.
+
+        Returns
+        -------
+        score : float
+            Share of correct labels; with ``return_sequences=True`` over all steps, padding never
+            counts; for indicator targets the share of rows with every label correct.
+        """
+        if self.return_sequences:
+            return sequence_accuracy_score(y, self.predict(X), sample_weight=sample_weight)
+        return super().score(X, y, sample_weight=sample_weight)
+
+    # -- what the base asks for ---------------------------------------------------------------
+
+    def _probabilities(self, X: Any) -> tuple[NDArray[np.float64], Any]:
+        raw, sequences = self._run(X)
+        return self._head().predict(raw).detach().numpy(), sequences
+
+    def _check_target(self, y: Any, sequences: Any) -> NDArray:
+        return check_labels(y, sequences, self.return_sequences)
+
+    def _learn_target(self, samples: Samples, classes: Any) -> None:
+        if classes is not None and samples.target.ndim == 1:
+            self._encoding = LabelEncoding(np.unique(np.asarray(classes)))
+        else:
+            self._encoding = LabelEncoding.from_labels(samples.target)
+        self.classes_ = self._encoding.classes
+
+    def _encode_target(self, samples: Samples) -> NDArray:
+        return self._encoding.encode(samples.target)
+
+    def _head_spec(self) -> dict[str, Any]:
+        head = "multilabel" if self._encoding.multilabel else "categorical"
+        return {"head": head, "n_outputs": len(self.classes_)}
+
+    def _net_options(self) -> dict[str, Any]:
+        return {"classes": list(range(len(self.classes_)))}
+
+    def _stratify_by(self, samples: Samples) -> NDArray | None:
+        if samples.per_step or self._encoding.multilabel:
+            return None
+        return self._encode_target(samples)
+
+    def _weigh(self, samples: Samples) -> Samples:
+        if self.class_weight is None:
+            return samples
+        if self._encoding.multilabel:
+            raise ValueError(
+                "class_weight is for one label per sequence; weigh rows of an indicator matrix "
+                "with sample_weight."
+            )
+        weight = np.ones(len(samples.target)) if samples.weight is None else samples.weight
+        present = np.unique(samples.target[weight > 0])
+        per_class = np.ones(len(self.classes_))
+        per_class[self._encoding.encode(present)] = compute_class_weight(
+            self.class_weight, classes=present, y=samples.target, sample_weight=weight
+        )
+        return replace(samples, weight=weight * per_class[self._encode_target(samples)])
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

@@ -1,0 +1,163 @@
+"""Parameters: the limits of every shared one, and skorch's double-underscore names."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+POOLINGS = ("last", "mean", "max", "attention")
+
+CONSTRAINTS: dict[str, Any] = {
+    "cell": [StrOptions({"rnn", "lstm", "gru"}), type],
+    "hidden_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
+    "num_layers": [Interval(Integral, 1, None, closed="left")],
+    "nonlinearity": [StrOptions({"tanh", "relu"})],
+    "bidirectional": ["boolean"],
+    "dropout": [Interval(Real, 0, 1, closed="left")],
+    "pooling": [StrOptions(set(POOLINGS)), tuple, list],
+    "embedding_dim": [Interval(Integral, 1, None, closed="left"), None],
+    "vocabulary_size": [Interval(Integral, 2, None, closed="left"), None],
+    "return_sequences": ["boolean"],
+    "standardize": ["boolean"],
+    "n_channels": [Interval(Integral, 1, None, closed="left"), None],
+    "empty": [StrOptions({"error", "zero_state"})],
+    "optimizer": [str, type],
+    "lr": [Interval(Real, 0, None, closed="neither")],
+    "lr_schedule": [StrOptions({"cosine", "one_cycle", "plateau"}), type, None],
+    "max_epochs": [Interval(Integral, 1, None, closed="left")],
+    "batch_size": [Interval(Integral, 1, None, closed="left")],
+    "gradient_clip_value": [Interval(Real, 0, None, closed="neither"), None],
+    "max_time": [Interval(Real, 0, None, closed="neither"), None],
+    "early_stopping": ["boolean", StrOptions({"auto"})],
+    "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+    "validation_split": [HasMethods(["split"]), tuple, None],
+    "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+    "tol": [Interval(Real, 0, None, closed="left")],
+    "callbacks": [list, tuple, None],
+    "net_params": [dict, None],
+    "warm_start": ["boolean"],
+    "device": [str, torch.device],
+    "dtype": [StrOptions({"float32", "float64"})],
+    "precision": [StrOptions({"float32", "bf16", "fp16"})],
+    "random_state": ["random_state"],
+    "verbose": ["verbose"],
+}
+
+PREFIXES = ("optimizer__", "callbacks__", "lr_schedule__")
+
+
+class NetParamsMixin:
+    """Parameters with double underscores, kept in the dict parameter ``net_params``.
+
+    scikit-learn wants every parameter in the signature of ``__init__`` and skorch names them
+    ``optimizer__weight_decay``. A dict that ``set_params`` fills serves both, and a mistyped
+    parameter is still an error.
+    """
+
+    net_params: dict[str, Any] | None
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Get the parameters of this estimator.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Also give the double-underscore parameters that were set.
+
+        Returns
+        -------
+        params : dict
+            Parameter names mapped to their values.
+        """
+        params = super().get_params(deep=deep)  # type: ignore[misc]
+        if deep:
+            params = {name: value for name, value in params.items() if "__" not in name}
+            if isinstance(self.net_params, dict):
+                params.update(self.net_params)
+        return params
+
+    def set_params(self, **params: Any) -> Any:
+        """Set parameters of this estimator, its optimizer, schedule and callbacks.
+
+        Parameters
+        ----------
+        **params : dict
+            Parameters of the constructor, and names such as ``optimizer__weight_decay``,
+            ``lr_schedule__factor`` or ``callbacks__name__parameter``.
+
+        Returns
+        -------
+        self : estimator instance
+            This estimator.
+        """
+        nested = {name: params.pop(name) for name in list(params) if name.startswith(PREFIXES)}
+        super().set_params(**params)  # type: ignore[misc]
+        if nested:
+            # A new dict: clone compares parameters by identity.
+            self.net_params = {**(self.net_params or {}), **nested}
+        return self
+
+    def _net_params(self, prefix: str) -> dict[str, Any]:
+        """Double-underscore parameters of one prefix, without the prefix."""
+        params = self.net_params or {}
+        unknown = [name for name in params if not str(name).startswith(PREFIXES)]
+        if unknown:
+            raise ValueError(
+                f"net_params has the key {unknown[0]!r}; keys start with one of {PREFIXES}."
+            )
+        return {
+            name.removeprefix(prefix): value
+            for name, value in params.items()
+            if name.startswith(prefix)
+        }
+
+
+def check_combinations(estimator: Any) -> None:
+    """Check what a table of limits per parameter cannot say.
+
+    Raises
+    ------
+    ValueError
+        If parameters contradict each other or a sequence parameter holds a wrong value.
+    """
+    sizes = estimator.hidden_size
+    if not isinstance(sizes, Integral):
+        if not sizes or not all(isinstance(s, Integral) and s > 0 for s in sizes):
+            raise ValueError(
+                f"hidden_size={sizes!r} must hold one positive integer per layer, as (64, 32)."
+            )
+        if estimator.num_layers not in (1, len(sizes)):
+            raise ValueError(
+                f"hidden_size={sizes!r} has {len(sizes)} layers, but "
+                f"num_layers={estimator.num_layers}; leave num_layers at 1."
+            )
+    kinds = (estimator.pooling,) if isinstance(estimator.pooling, str) else estimator.pooling
+    if not kinds or any(kind not in POOLINGS for kind in kinds):
+        raise ValueError(f"pooling={estimator.pooling!r} must name one or more of {POOLINGS}.")
+    split = estimator.validation_split
+    if isinstance(split, tuple) and len(split) != 2:
+        raise ValueError(
+            "validation_split must be a splitter or a pair (X_val, y_val), got a tuple of length "
+            f"{len(split)}."
+        )
+    schedule = estimator.lr_schedule
+    if inspect.isclass(schedule) and not issubclass(
+        schedule, torch.optim.lr_scheduler.LRScheduler
+    ):
+        raise ValueError(f"lr_schedule={schedule!r} is not a torch learning-rate scheduler class.")
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """Torch type of the parameter ``dtype``."""
+    return {"float32": torch.float32, "float64": torch.float64}[name]
+
+
+def numpy_dtype(name: str) -> Callable[..., Any]:
+    """Numpy type of the parameter ``dtype``."""
+    return {"float32": np.float32, "float64": np.float64}[name]

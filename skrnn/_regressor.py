@@ -1,0 +1,596 @@
+"""RNNRegressor: sequences in, numbers, quantiles and intervals out, per sequence or per step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.utils import Tags
+from sklearn.utils._param_validation import StrOptions
+
+from skrnn._base import RecurrentEstimator, Samples
+from skrnn._conformal import Residuals
+from skrnn._parameters import CONSTRAINTS
+from skrnn._sequences import Sequences
+from skrnn._targets import TargetScaling, check_numbers
+from skrnn._training import SequenceNetRegressor
+from skrnn.metrics import sequence_r2_score
+
+LOSSES = (
+    "squared_error",
+    "absolute_error",
+    "huber",
+    "quantile",
+    "normal",
+    "student_t",
+    "negative_binomial",
+)
+
+
+class RNNRegressor(RegressorMixin, RecurrentEstimator):
+    """Recurrent network that predicts numbers from sequences.
+
+    Reads sequences of any length with an LSTM, a GRU, a plain recurrent layer or a cell of your
+    own, pools the hidden states and maps them to one or several numbers, their quantiles or a
+    whole distribution. Read more in the :ref:`User Guide <regression>`.
+
+    Parameters
+    ----------
+    cell : {"lstm", "gru", "rnn"} or class, default="lstm"
+        Recurrent layer, as in :class:`torch.nn.LSTM`, :class:`torch.nn.GRU` and
+        :class:`torch.nn.RNN`. A class is called with ``(input_size, hidden_size)`` and steps like
+        :class:`torch.nn.LSTMCell`, or is a :class:`skrnn.nn.RecurrentLayer`.
+
+    hidden_size : int or tuple of int, default=64
+        Size of the state, or one size per layer as ``(64, 32)``. Values in ``[1, inf)``. Time and
+        memory grow with its square.
+
+    num_layers : int, default=1
+        Number of stacked layers. Values in ``[1, inf)``. Leave it at 1 when `hidden_size` is a
+        tuple, whose length is the number of layers.
+
+    nonlinearity : {"tanh", "relu"}, default="tanh"
+        Activation of ``cell="rnn"``; the other cells have their own.
+
+    bidirectional : bool, default=False
+        Read every sequence from both ends and concatenate the states. The reversal respects the
+        length of each sequence.
+
+    dropout : float, default=0.0
+        Probability of dropping a value of the embedding, between layers and before the head, while
+        training. Values in ``[0, 1)``.
+
+    pooling : str or tuple of str, default=("mean", "max", "last")
+        How the states of a sequence become one vector: ``"mean"``, ``"max"``, ``"last"``,
+        ``"attention"``, or several of them, concatenated. Padding never takes part. Unused with
+        ``return_sequences=True``.
+
+    embedding_dim : int or None, default=None
+        With a number, X holds token ids (0 padding, 1 unknown) and each id becomes a learned
+        vector of this size. Values in ``[1, inf)``.
+
+    vocabulary_size : int or None, default=None
+        Number of token ids, the two reserved ones included. None takes the largest id of `fit`
+        plus one. Values in ``[2, inf)``. Only used with `embedding_dim`.
+
+    return_sequences : bool, default=False
+        Predict for every step instead of once per sequence. Targets and predictions are then lists
+        of arrays as long as their sequences.
+
+    standardize : bool, default=True
+        Bring every feature to mean 0 and standard deviation 1 inside the network, with the
+        statistics of the training part. Unused with `embedding_dim`.
+
+    n_channels : int or None, default=None
+        With a number, 2-D X holds folded sequences: row ``i`` is a sequence of shape
+        (n_timesteps, n_channels) in row-major order, trailing NaN is padding. This is the form
+        that tools which insist on 2-D input can handle.
+
+    empty : {"error", "zero_state"}, default="error"
+        What to do with a sequence of no steps: refuse it, or answer from the zero state.
+
+    optimizer : str or class, default="adamw"
+        Optimizer of :mod:`torch.optim`, by name or class. Its parameters are set as
+        ``optimizer__weight_decay`` and so on, see `net_params`. Weight decay spares biases and
+        recurrent weights.
+
+    lr : float, default=0.003
+        Learning rate, per step. Values in ``(0, inf)``.
+
+    lr_schedule : {"cosine", "one_cycle", "plateau"}, class or None, default="cosine"
+        Course of the learning rate: a short warm-up and half a cosine down to zero, Smith's one
+        cycle, a decrease whenever the loss stops falling, a class of
+        :mod:`torch.optim.lr_scheduler` that steps once per epoch, or constant. Parameters of the
+        last but one and of ``"plateau"`` are set as ``lr_schedule__gamma`` and so on.
+
+    max_epochs : int, default=100
+        Largest number of passes over the training part. Values in ``[1, inf)``.
+
+    batch_size : int, default=32
+        Sequences per step. Values in ``[1, inf)``.
+
+    gradient_clip_value : float or None, default=1.0
+        Largest norm of the gradient; None does not clip. Values in ``(0, inf)``.
+
+    max_time : float or None, default=None
+        Seconds after which the training ends; the schedule is planned to end with it. Values in
+        ``(0, inf)``.
+
+    early_stopping : bool or "auto", default="auto"
+        Hold out a validation part, stop when its loss stops falling and return to the best
+        weights. ``"auto"`` does so from 1000 samples on, or when `validation_split` is given: in
+        smaller data every sample is worth more as training data.
+
+    validation_fraction : float, default=0.1
+        Share of the samples in the validation part. Values in ``(0, 1)``.
+
+    validation_split : splitter, tuple (X_val, y_val) or None, default=None
+        Validation part of your own: the first split of a cross-validation splitter, or the data.
+
+    n_iter_no_change : int, default=15
+        Epochs without improvement of the validation loss before the training stops. Values in
+        ``[1, inf)``.
+
+    tol : float, default=1e-4
+        Smallest decrease of the validation loss that counts as improvement. Values in ``[0, inf)``.
+
+    loss : str or callable, default="squared_error"
+        What is learned: ``"squared_error"`` (the mean), ``"absolute_error"`` (the median),
+        ``"huber"`` (in between), ``"quantile"`` (the quantiles of `quantiles`, which cannot
+        cross), or the parameters of a distribution, ``"normal"``, ``"student_t"`` or, for counts,
+        ``"negative_binomial"``. A callable gets ``(input_size, n_outputs)`` and makes a
+        :class:`skrnn.nn.Head`.
+
+    quantiles : tuple of float, default=(0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+        Increasing levels in ``(0, 1)`` learned by ``loss="quantile"``.
+
+    normalize_y : bool, default=True
+        Train on targets with mean 0 and standard deviation 1, and return to their scale when
+        predicting. Heads for counts never do.
+
+    calibrate : bool, default=True
+        Correct quantiles and intervals with the validation part, if there is one, so that they
+        cover what they claim (split conformal prediction).
+
+    callbacks : list of skorch callbacks or None, default=None
+        Callbacks, or pairs (name, callback), that run during training. They are cloned first.
+
+    net_params : dict or None, default=None
+        Parameters with skorch's names: ``optimizer__*``, ``callbacks__name__*`` and
+        ``lr_schedule__*``. `set_params` and searches accept them directly.
+
+    warm_start : bool, default=False
+        Start `fit` from the weights of the last one, with the same features and targets.
+
+    device : str, default="auto"
+        Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"`` takes CUDA when
+        present, else the CPU.
+
+    dtype : {"float32", "float64"}, default="float32"
+        Type of weights and inputs. float64 is exact enough for conformance tests and several times
+        slower.
+
+    precision : {"float32", "bf16", "fp16"}, default="float32"
+        Mixed precision of the arithmetic; ``"fp16"`` needs CUDA.
+
+    random_state : int, RandomState instance or None, default=None
+        Decides initial weights, order of samples, dropout and hold-out. torch's, numpy's and
+        Python's global generators are left as they were.
+
+    verbose : int, default=0
+        With 1, print a line per epoch with the losses and the time left.
+
+    Attributes
+    ----------
+    n_calibration_ : int
+        Number of held-out values that calibrate intervals, 0 for none.
+
+    net_ : skorch.NeuralNet
+        The fitted net: ``net_.history``, callbacks, and the PyTorch module as ``net_.module_``.
+
+    history_ : list of dict
+        Losses, gradient norm, learning rate and duration of each epoch.
+
+    n_iter_ : int
+        Number of epochs of the training.
+
+    n_parameters_ : int
+        Number of trainable parameters.
+
+    n_features_in_ : int
+        Number of columns of a 2-D X, otherwise number of features per step.
+
+    n_channels_in_ : int
+        Number of features per step.
+
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, when X had names that are all strings.
+
+    vocabulary_size_ : int
+        Number of token ids. Only with `embedding_dim`.
+
+    interrupted_ : bool
+        Whether Ctrl-C ended the training; the last whole epoch is kept.
+
+    See Also
+    --------
+    RNNClassifier : The same network for labels.
+    skrnn.preprocessing.make_windows : Cuts a long series into windows to learn from.
+    sklearn.neural_network.MLPRegressor : A network for rows without order.
+
+    Notes
+    -----
+    Recurrent weights start orthogonal, the forget gate of the LSTM [1]_ starts open, and states are
+    pooled over all steps, which trains more easily than the last state alone [2]_. Results do not
+    depend on padding or on the other sequences of a batch. Computations are in float32 unless
+    `dtype` says otherwise, results are float64.
+
+    Calibrated quantiles add to the predicted ``q(x)`` of level ``a`` the ``a``-quantile of
+    ``y - q(x)`` over the validation part, rounded outwards; intervals are pairs of them and cover
+    at least what they claim for exchangeable data [3]_. With fewer than ``2 / (1 - coverage)``
+    held-out values the bounds are the extreme residuals seen.
+
+    References
+    ----------
+    .. [1] S. Hochreiter, J. Schmidhuber, "Long Short-Term Memory", Neural Computation 9(8), 1997.
+       doi.org/10.1162/neco.1997.9.8.1735
+
+    .. [2] P. Maini, K. Kolluru, D. Pruthi, Mausam, "Why and when should you pool? Analyzing
+       Pooling in Recurrent Architectures", 2020. arXiv:2005.00159
+
+    .. [3] Y. Romano, E. Patterson, E. Candes, "Conformalized Quantile Regression", 2019.
+       arXiv:1905.03222
+
+    Examples
+    --------
+    The target is the sum of the last three values of a sequence.
+
+    >>> import numpy as np
+    >>> from skrnn import RNNRegressor
+    >>> X = np.random.default_rng(0).normal(size=(200, 10, 1))
+    >>> y = X[:, -3:, 0].sum(axis=1)
+    >>> reg = RNNRegressor(hidden_size=16, max_epochs=20, early_stopping=True, random_state=0)
+    >>> reg.fit(X, y).predict(X[:2]).shape
+    (2,)
+    >>> lower, upper = reg.predict_interval(X[:2], coverage=0.9).T
+    >>> bool((lower < upper).all())
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **CONSTRAINTS,
+        "loss": [StrOptions(set(LOSSES)), callable],
+        "quantiles": [tuple, list],
+        "normalize_y": ["boolean"],
+        "calibrate": ["boolean"],
+    }
+    _net_class = SequenceNetRegressor
+
+    def __init__(
+        self,
+        cell: str | type = "lstm",
+        hidden_size: int | tuple[int, ...] = 64,
+        num_layers: int = 1,
+        *,
+        nonlinearity: str = "tanh",
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        pooling: str | tuple[str, ...] = ("mean", "max", "last"),
+        embedding_dim: int | None = None,
+        vocabulary_size: int | None = None,
+        return_sequences: bool = False,
+        standardize: bool = True,
+        n_channels: int | None = None,
+        empty: str = "error",
+        optimizer: str | type = "adamw",
+        lr: float = 0.003,
+        lr_schedule: str | type | None = "cosine",
+        max_epochs: int = 100,
+        batch_size: int = 32,
+        gradient_clip_value: float | None = 1.0,
+        max_time: float | None = None,
+        early_stopping: bool | str = "auto",
+        validation_fraction: float = 0.1,
+        validation_split: Any = None,
+        n_iter_no_change: int = 15,
+        tol: float = 1e-4,
+        loss: str | Callable[[int, int], Any] = "squared_error",
+        quantiles: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95),
+        normalize_y: bool = True,
+        calibrate: bool = True,
+        callbacks: list | None = None,
+        net_params: dict[str, Any] | None = None,
+        warm_start: bool = False,
+        device: str = "auto",
+        dtype: str = "float32",
+        precision: str = "float32",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.cell = cell
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.nonlinearity = nonlinearity
+        self.bidirectional = bidirectional
+        self.dropout = dropout
+        self.pooling = pooling
+        self.embedding_dim = embedding_dim
+        self.vocabulary_size = vocabulary_size
+        self.return_sequences = return_sequences
+        self.standardize = standardize
+        self.n_channels = n_channels
+        self.empty = empty
+        self.optimizer = optimizer
+        self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.gradient_clip_value = gradient_clip_value
+        self.max_time = max_time
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.validation_split = validation_split
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.loss = loss
+        self.quantiles = quantiles
+        self.normalize_y = normalize_y
+        self.calibrate = calibrate
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.warm_start = warm_start
+        self.device = device
+        self.dtype = dtype
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> RNNRegressor:
+        """Fit the network.
+
+        Parameters
+        ----------
+        X : array-like, frame or collection
+            Sequences: a 3-D array of shape (n_samples, n_timesteps, n_features) whose trailing
+            all-NaN steps are padding, a 2-D array of univariate sequences, or a collection of
+            arrays of shape (n_timesteps_i, n_features).
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), or list of arrays
+            Numbers; with ``return_sequences=True`` one array of shape (n_timesteps_i,) or
+            (n_timesteps_i, n_outputs) per sequence.
+
+        sample_weight : array-like of shape (n_samples,) or list of arrays, default=None
+            Weights of the sequences, or of the steps with ``return_sequences=True``. Weight 2 means
+            the same as seeing a sequence twice.
+
+        groups : array-like of shape (n_samples,), default=None
+            Samples of one group are never split between training and validation part.
+
+        Returns
+        -------
+        self : RNNRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If X or y cannot be used; the message names the sample. An earlier fit is kept.
+
+        FloatingPointError
+            If the training diverged in its first epoch.
+        """
+        self._residuals: Residuals | None = None
+        return self._fit(X, y, sample_weight, groups)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> RNNRegressor:
+        """Train for one epoch on the given sequences, at a constant learning rate.
+
+        Scaling is learned from the first call. No sequences are held out.
+
+        Parameters
+        ----------
+        X : array-like, frame or collection
+            Sequences, as in `fit`.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), or list of arrays
+            Numbers, as in `fit`.
+
+        sample_weight : array-like of shape (n_samples,) or list of arrays, default=None
+            Weights, as in `fit`.
+
+        Returns
+        -------
+        self : RNNRegressor
+            The fitted estimator.
+        """
+        return self._partial_fit(X, y, sample_weight)
+
+    def predict(self, X: Any) -> Any:
+        """Predict numbers: the mean, or for ``"absolute_error"`` and ``"quantile"`` the median.
+
+        Parameters
+        ----------
+        X : array-like, frame or collection
+            Sequences, as in `fit`.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs), or list of ndarray
+            float64; with ``return_sequences=True`` one array per sequence.
+        """
+        raw, sequences = self._run(X)
+        y = self._scaling.inverse(self._head().predict(raw).detach().numpy())
+        return self._per_sequence(self._drop_output_axis(y), sequences)
+
+    def predict_quantiles(
+        self, X: Any, alpha: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)
+    ) -> Any:
+        """Predict quantiles.
+
+        Parameters
+        ----------
+        X : array-like, frame or collection
+            Sequences, as in `fit`.
+
+        alpha : sequence of float, default=(0.05, 0.25, 0.5, 0.75, 0.95)
+            Levels in ``(0, 1)``.
+
+        Returns
+        -------
+        quantiles : ndarray of shape (n_samples, n_alpha) or (n_samples, n_outputs, n_alpha), \
+                or list of ndarray
+            Never decreasing along increasing levels.
+
+        Raises
+        ------
+        ValueError
+            If a level is outside ``(0, 1)``, or the loss knows no quantiles and no validation part
+            was held out to learn them from.
+        """
+        raw, sequences = self._run(X)
+        quantiles = self._quantiles(raw, np.asarray(alpha, dtype=np.float64))
+        return self._per_sequence(self._drop_output_axis(quantiles), sequences)
+
+    def predict_interval(self, X: Any, coverage: float | Sequence[float] = 0.9) -> Any:
+        """Predict intervals that hold the target with a given probability.
+
+        Parameters
+        ----------
+        X : array-like, frame or collection
+            Sequences, as in `fit`.
+
+        coverage : float or sequence of float, default=0.9
+            Probabilities in ``(0, 1)``.
+
+        Returns
+        -------
+        intervals : ndarray of shape (n_samples, 2) or (n_samples, n_outputs, 2), or list of ndarray
+            Lower and upper bound. Several coverages add a last axis.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`predict_quantiles`.
+        """
+        levels = np.atleast_1d(np.asarray(coverage, dtype=np.float64))
+        if ((levels <= 0) | (levels >= 1)).any():
+            raise ValueError(f"coverage must lie in (0, 1), got {coverage!r}.")
+        raw, sequences = self._run(X)
+        both = np.concatenate([(1 - levels) / 2, (1 + levels) / 2])
+        bounds = self._quantiles(raw, both)
+        bounds = bounds.reshape(*bounds.shape[:-1], 2, len(levels))
+        if np.ndim(coverage) == 0:
+            bounds = bounds[..., 0]
+        bounds = bounds[:, 0] if self._y_is_1d else bounds
+        return self._per_sequence(bounds, sequences)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Coefficient of determination R2 of the predictions.
+
+        Parameters
+        ----------
+        X : array-like, frame or collection
+            Sequences, as in `fit`.
+
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), or list of arrays
+            True numbers.
+
+        sample_weight : array-like of shape (n_samples,) or list of arrays, default=None
+            Weights.
+
+        Returns
+        -------
+        score : float
+            1 for perfect predictions, 0 for the mean; with ``return_sequences=True`` over all
+            steps, padding never counts.
+        """
+        if self.return_sequences:
+            return sequence_r2_score(y, self.predict(X), sample_weight=sample_weight)
+        return super().score(X, y, sample_weight=sample_weight)
+
+    # -- what the base asks for ---------------------------------------------------------------
+
+    def _check_target(self, y: Any, sequences: Sequences) -> NDArray:
+        target = check_numbers(y, sequences, self.return_sequences)
+        counts = self.loss == "negative_binomial"
+        if counts and ((target < 0) | (target != np.floor(target))).any():
+            raise ValueError(
+                "loss='negative_binomial' needs counts (0, 1, 2, ...) in y; use another loss for "
+                "negative or fractional targets."
+            )
+        return target
+
+    def _learn_target(self, samples: Samples, classes: Any) -> None:
+        self._y_is_1d = samples.target.ndim == 1
+        self._n_outputs = 1 if self._y_is_1d else samples.target.shape[1]
+
+    def _learn_scale(self, samples: Samples, head: Any) -> None:
+        if self.normalize_y and head.normalizes_target:
+            self._scaling = TargetScaling.fit(self._columns(samples), samples.weight)
+        else:
+            self._scaling = TargetScaling.identity(self._n_outputs)
+
+    def _encode_target(self, samples: Samples) -> NDArray:
+        return self._scaling.transform(self._columns(samples))
+
+    def _columns(self, samples: Samples) -> NDArray:
+        target = samples.target if samples.target.ndim == 2 else samples.target[:, None]
+        if target.shape[1] != self._n_outputs:
+            raise ValueError(
+                f"y has {target.shape[1]} outputs, expected {self._n_outputs} as in the first fit."
+            )
+        return target
+
+    def _head_spec(self) -> dict[str, Any]:
+        return {
+            "head": self.loss,
+            "n_outputs": self._n_outputs,
+            "quantiles": tuple(self.quantiles),
+        }
+
+    def _stratify_by(self, samples: Samples) -> None:
+        return None
+
+    def _drop_output_axis(self, y: NDArray) -> NDArray:
+        return y[:, 0] if self._y_is_1d else y
+
+    # -- quantiles ----------------------------------------------------------------------------
+
+    def _calibrate(self, validation: Samples | None) -> None:
+        if not self.calibrate or validation is None:
+            self.n_calibration_ = 0
+            return
+        raw = self._run_sequences(validation.sequences)
+        target = torch.from_numpy(self._encode_target(validation))
+        rng = np.random.default_rng(self.net_.seed)
+        self._residuals = Residuals.draw(raw, target, rng)
+        self.n_calibration_ = len(self._residuals.raw)
+
+    def _quantiles(self, raw: torch.Tensor, alpha: NDArray) -> NDArray:
+        """Quantiles of shape (n, n_outputs, n_alpha) on the scale of y."""
+        if alpha.ndim != 1 or ((alpha <= 0) | (alpha >= 1)).any():
+            raise ValueError(f"alpha must hold levels in (0, 1), got {alpha.tolist()!r}.")
+        head = self._head()
+        if self._residuals is not None:
+            scaled = self._residuals.quantiles(head, raw, alpha)
+        elif hasattr(head, "quantiles"):
+            scaled = head.quantiles(raw, alpha).detach().numpy()
+        else:
+            raise ValueError(
+                f"loss={self.loss!r} predicts points and no validation part was held out to "
+                "measure their errors. Fit with early_stopping=True and calibrate=True, or with "
+                "loss='quantile', 'normal' or 'student_t'."
+            )
+        scale, mean = self._scaling.scale[:, None], self._scaling.mean[:, None]
+        return scaled * scale + mean
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

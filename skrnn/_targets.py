@@ -1,0 +1,299 @@
+"""Targets: labels and numbers, one per sequence or one per step, and their way back."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.exceptions import DataConversionWarning
+from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import _check_sample_weight
+
+from skrnn._sequences import Sequences
+
+# Standard deviations below this share of the largest value are rounding noise of a constant.
+_CONSTANT = 10 * np.finfo(np.float64).eps
+# Rows read at a time when moments are computed.
+_BLOCK = 2**18
+
+
+@dataclass(frozen=True)
+class LabelEncoding:
+    """Labels and the integers that stand for them.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+        Sorted labels, or 0 .. n_labels - 1 for indicator targets.
+
+    multilabel : bool
+        Whether targets are indicator matrices of shape (n, n_labels).
+    """
+
+    classes: NDArray
+    multilabel: bool = False
+
+    @classmethod
+    def from_labels(cls, y: NDArray) -> LabelEncoding:
+        """Learn the classes of a checked 1-D label array or indicator matrix."""
+        if y.ndim == 2:
+            return cls(np.arange(y.shape[1]), multilabel=True)
+        return cls(_unique(y))
+
+    def encode(self, y: NDArray) -> NDArray:
+        """Codes of shape (n,), or the indicators as floats.
+
+        Raises
+        ------
+        ValueError
+            If a label is not one of the classes.
+        """
+        if self.multilabel:
+            if y.ndim != 2 or y.shape[1] != len(self.classes):
+                raise ValueError(
+                    f"y has shape {y.shape}, expected {len(self.classes)} indicator columns."
+                )
+            return y.astype(np.float64)
+        labels, inverse = np.unique(y, return_inverse=True)
+        position = np.searchsorted(self.classes, labels)
+        position = np.minimum(position, len(self.classes) - 1)
+        unknown = labels[self.classes[position] != labels]
+        if len(unknown):
+            raise ValueError(
+                f"class {unknown[0]!r} is not in classes {self.classes.tolist()!r}; name all "
+                "classes at the first call of partial_fit."
+            )
+        return position[inverse]
+
+    def decode(self, probabilities: NDArray) -> NDArray:
+        """Labels of the largest probability, or indicators of those above one half."""
+        if self.multilabel:
+            return (probabilities > 0.5).astype(np.int64)
+        return self.classes[probabilities.argmax(axis=-1)]
+
+
+@dataclass(frozen=True)
+class TargetScaling:
+    """Mean and scale of numeric targets.
+
+    A constant target has scale 0: it is divided by 1 on the way in and every prediction returns to
+    exactly the constant on the way out.
+    """
+
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+
+    @classmethod
+    def fit(cls, y: NDArray[np.float64], weight: NDArray | None) -> TargetScaling:
+        """Weighted mean and standard deviation of targets of shape (n, n_outputs)."""
+        return cls(*weighted_moments(y, weight))
+
+    @classmethod
+    def identity(cls, n_outputs: int) -> TargetScaling:
+        """No scaling."""
+        return cls(np.zeros(n_outputs), np.ones(n_outputs))
+
+    def transform(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scale targets of shape (n, n_outputs)."""
+        return (y - self.mean) / np.where(self.scale > 0, self.scale, 1.0)
+
+    def inverse(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Undo :meth:`transform` on predictions of shape (..., n_outputs)."""
+        return y * self.scale + self.mean
+
+
+def weighted_moments(
+    values: NDArray, weight: NDArray | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation over rows; 0 where only rounding noise is left.
+
+    Weighting a row by an integer equals repeating it. Rows are read in blocks, so that no copy of
+    the whole data is made.
+    """
+    blocks = [slice(i, i + _BLOCK) for i in range(0, len(values), _BLOCK)]
+    weights = [None if weight is None else weight[block] for block in blocks]
+    totals = [
+        len(values[block]) if w is None else w.sum() for block, w in zip(blocks, weights, strict=True)
+    ]
+
+    def average(rows: Callable[[slice], NDArray]) -> NDArray[np.float64]:
+        means = [
+            np.average(rows(block), axis=0, weights=w) if total > 0 else 0.0
+            for block, w, total in zip(blocks, weights, totals, strict=True)
+        ]
+        return np.average(np.stack(np.broadcast_arrays(*means)), axis=0, weights=totals)
+
+    mean = average(lambda block: values[block].astype(np.float64))
+    variance = average(lambda block: (values[block].astype(np.float64) - mean) ** 2)
+    largest = np.maximum(values.max(axis=0), -values.min(axis=0)).astype(np.float64)
+    scale = np.sqrt(variance)
+    return mean, np.where(scale > _CONSTANT * largest, scale, 0.0)
+
+
+def check_labels(y: Any, sequences: Sequences, per_step: bool) -> NDArray:
+    """Check class labels.
+
+    Returns
+    -------
+    y : ndarray of shape (n,), (n, n_labels), or (total_steps,) with labels per step
+
+    Raises
+    ------
+    ValueError
+        If labels are missing, mixed, continuous or of the wrong number.
+    """
+    if per_step:
+        return _check_label_values(np.concatenate(_steps(y, sequences, "labels", _label_array)))
+    y = _label_array(_require(y))
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = _ravel_column(y)
+    y = _check_label_values(y)
+    check_consistent_length(sequences.offsets[1:], y)
+    return y
+
+
+def check_numbers(y: Any, sequences: Sequences, per_step: bool) -> NDArray[np.float64]:
+    """Check numeric targets.
+
+    Returns
+    -------
+    y : ndarray of shape (n,), (n, n_outputs), or (total_steps,) or (total_steps, n_outputs)
+    """
+    if per_step:
+        return _float_array(np.concatenate(_steps(y, sequences, "values", _float_array)))
+    y = _float_array(_require(y))
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = _ravel_column(y)
+    check_consistent_length(sequences.offsets[1:], y)
+    return y
+
+
+def check_weights(
+    sample_weight: Any, sequences: Sequences, per_step: bool
+) -> NDArray[np.float64] | None:
+    """Check sample weights.
+
+    Returns
+    -------
+    weight : ndarray of shape (n,) or (total_steps,), or None
+        With labels per step, a weight per sequence is repeated over its steps.
+
+    Raises
+    ------
+    ValueError
+        If weights are negative, missing, all zero or of the wrong number.
+    """
+    if sample_weight is None:
+        return None
+    if per_step and len(sample_weight) and np.ndim(sample_weight[0]) > 0:
+        flat = np.concatenate(_steps(sample_weight, sequences, "weights", _float_array))
+        weight = _float_array(flat)
+        if (weight < 0).any():
+            raise ValueError("Negative values in data passed to `sample_weight`.")
+    else:
+        weight = _check_sample_weight(
+            sample_weight, sequences.offsets[1:], dtype=np.float64, ensure_non_negative=True
+        )
+        weight = np.repeat(weight, sequences.lengths) if per_step else weight
+    if not (weight > 0).any():
+        raise ValueError("all entries of sample_weight are zero; at least one weight must be > 0.")
+    return weight
+
+
+def split_steps(flat: NDArray, sequences: Sequences) -> list[NDArray]:
+    """Cut an array of one row per step into one array per sequence."""
+    return np.split(flat, sequences.offsets[1:-1])
+
+
+# -- details ----------------------------------------------------------------------------------
+
+
+def _require(y: Any) -> Any:
+    if y is None:
+        raise ValueError("This estimator requires y to be passed, but the target y is None.")
+    return y
+
+
+def _ravel_column(y: NDArray) -> NDArray:
+    warnings.warn(
+        "A column-vector y was passed when a 1d array was expected. Please change the shape of y "
+        "to (n_samples,), for example using ravel().",
+        DataConversionWarning,
+        stacklevel=5,
+    )
+    return y[:, 0]
+
+
+def _label_array(y: Any) -> NDArray:
+    """Labels as numpy, keeping the dtype they came in; missing ones raise."""
+    if isinstance(y, pd.Series | pd.Index | pd.Categorical | pd.DataFrame):
+        missing = bool(np.any(pd.isna(y)))
+        array = np.asarray(y) if isinstance(y, pd.Categorical) else y.to_numpy()
+    else:
+        array = check_array(y, dtype=None, ensure_2d=False, ensure_all_finite=False, allow_nd=True)
+        missing = array.dtype == object and bool(np.any(pd.isna(array)))
+    if missing:
+        raise ValueError("y contains missing values; drop or fill these samples first.")
+    if array.ndim == 0:
+        raise ValueError(f"y should be a 1d array, got a scalar {array!r} instead.")
+    return array
+
+
+def _check_label_values(y: NDArray) -> NDArray:
+    if y.dtype.kind == "c":
+        raise ValueError("Complex data not supported in y.")
+    if y.dtype.kind == "f":
+        check_array(y, ensure_2d=False, input_name="y")
+        check_classification_targets(y)
+    if y.ndim == 2:
+        if type_of_target(y) != "multilabel-indicator":
+            raise ValueError(
+                f"y should be a 1d array or an indicator matrix of zeros and ones, got an array "
+                f"of shape {y.shape} instead."
+            )
+    elif y.ndim != 1:
+        raise ValueError(f"y should be a 1d array, got an array of shape {y.shape} instead.")
+    return y
+
+
+def _unique(y: NDArray) -> NDArray:
+    try:
+        return np.unique(y)
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in y})
+        raise ValueError(f"y has labels of mixed types {kinds}; use one type.") from error
+
+
+def _float_array(y: Any) -> NDArray[np.float64]:
+    if isinstance(y, pd.Series | pd.DataFrame):
+        y = y.to_numpy(dtype=np.float64, na_value=np.nan)
+    return check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+
+
+def _steps(y: Any, sequences: Sequences, what: str, convert: Any) -> list[NDArray]:
+    """One array per sequence, each as long as its sequence."""
+    items: Iterable[Any] = _require(y)
+    items = list(items)
+    check_consistent_length(sequences.offsets[1:], items)
+    # A rectangular y beside padded X has entries for the padding, which do not count.
+    padded = isinstance(y, np.ndarray) and y.ndim >= 2 and y.shape[1] == sequences.width
+    arrays = []
+    for i, (item, length) in enumerate(zip(items, sequences.lengths, strict=True)):
+        if np.ndim(item) == 0:
+            raise ValueError(
+                f"y[{i}] is a single value; with return_sequences=True y is a list with one array "
+                "of labels or values per step for each sequence."
+            )
+        if length == 0 and len(item) == 0:
+            continue
+        item = item[:length] if padded else item
+        if len(item) != length:
+            raise ValueError(f"y[{i}] has {len(item)} {what} for {length} steps.")
+        arrays.append(convert(item))
+    return arrays

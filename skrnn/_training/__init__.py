@@ -1,0 +1,34 @@
+"""Training: a skorch net over whole batches, its schedule, limits and best weights."""
+
+from skrnn._training._batches import OrderedBatches, SequenceDataset, TrainBatches
+from skrnn._training._callbacks import BestWeights, ScikitLearnBridge, StopTraining
+from skrnn._training._holdout import split_holdout, wants_holdout
+from skrnn._training._loop import Outcome, TrainingPlan, train
+from skrnn._training._net import SequenceNetClassifier, SequenceNetRegressor, own_randomness
+from skrnn._training._optimizers import (
+    SCHEDULES,
+    resolve_device,
+    resolve_optimizer,
+    resolve_precision,
+)
+
+__all__ = [
+    "SCHEDULES",
+    "BestWeights",
+    "OrderedBatches",
+    "Outcome",
+    "ScikitLearnBridge",
+    "SequenceDataset",
+    "SequenceNetClassifier",
+    "SequenceNetRegressor",
+    "StopTraining",
+    "TrainBatches",
+    "TrainingPlan",
+    "own_randomness",
+    "resolve_device",
+    "resolve_optimizer",
+    "resolve_precision",
+    "split_holdout",
+    "train",
+    "wants_holdout",
+]

@@ -1,0 +1,237 @@
+"""Batches: whole padded batches built from indices, never sample by sample."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from skrnn._sequences import Sequences
+
+# Shuffled samples are sorted by length inside groups of this many batches: padding falls to a few
+# per cent while the make-up of every batch still changes from epoch to epoch.
+BUCKET_BATCHES = 16
+# A batch that is mostly padding (one sequence far longer than the rest) is cut in two.
+MAX_PADDING_RATIO = 2.5
+# Upper bound on rows x steps of one inference batch, so that long series do not blow up memory.
+MAX_INFERENCE_STEPS = 2**20
+
+Batch = tuple[dict[str, Tensor], Tensor]
+
+
+class SequenceDataset(Dataset):
+    """Sequences, targets and weights on one device, cut into batches by index.
+
+    Parameters
+    ----------
+    sequences : Sequences
+        Inputs.
+
+    target : ndarray of shape (n_samples, ...) or (total_steps, ...), or None
+        One target per sequence, or one per step when `per_step`.
+
+    weight : ndarray of shape (n_samples,) or (total_steps,), or None
+        Weights of the targets.
+
+    per_step : bool
+        Whether targets belong to steps.
+
+    dtype : torch.dtype
+        Type of inputs and of numeric targets.
+
+    device : torch.device or str
+        Where batches are built. The whole set is kept there.
+    """
+
+    def __init__(
+        self,
+        sequences: Sequences,
+        target: NDArray | None = None,
+        weight: NDArray | None = None,
+        *,
+        per_step: bool = False,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.lengths = sequences.lengths
+        self.step_index = sequences.step_index
+        self.equal_length = sequences.equal_length
+        self.per_step = per_step
+        self.values = _as_tensor(sequences.values, dtype, device)
+        self.starts = torch.from_numpy(sequences.offsets[:-1].copy()).to(device)
+        self.target = None if target is None else _target_tensor(target, dtype, device)
+        self.weight = None if weight is None else _as_tensor(weight, dtype, device)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def batch(self, indices: NDArray[np.integer]) -> Batch:
+        """Inputs and targets of the samples at `indices`.
+
+        Returns
+        -------
+        inputs : dict
+            ``x`` of shape (batch, time, features); ``lengths`` unless all samples have the same
+            length; ``weight`` of shape (batch,), or (batch, time) per step, if there are weights.
+
+        target : Tensor of shape (batch, ...) or (batch, time, ...)
+            Zeros after the end of each sequence. An empty tensor when there is no target.
+        """
+        index = torch.from_numpy(np.ascontiguousarray(indices)).to(self.values.device)
+        lengths = self.lengths[indices]
+        inputs: dict[str, Tensor] = {}
+        steps, valid = self._steps(index, lengths)
+        inputs["x"] = self._rows(self.values, steps, valid)
+        if valid is not None:
+            inputs["lengths"] = torch.from_numpy(lengths)
+        if self.weight is not None:
+            per_row = (self.weight, steps, valid) if self.per_step else None
+            inputs["weight"] = self._rows(*per_row) if per_row else self.weight[index]
+        if self.target is None:
+            return inputs, torch.empty(len(indices))
+        if self.per_step:
+            return inputs, self._rows(self.target, steps, valid)
+        return inputs, self.target[index]
+
+    def _steps(self, index: Tensor, lengths: NDArray) -> tuple[Tensor, Tensor | None]:
+        """Positions of all steps of a batch, (batch, time), and which of them are not padding."""
+        longest = int(lengths.max(initial=0))
+        clock = torch.arange(longest, device=index.device)
+        steps = self.starts[index][:, None] + clock
+        if self.equal_length is not None or bool((lengths == longest).all()):
+            return steps, None
+        valid = clock < torch.from_numpy(lengths).to(index.device)[:, None]
+        return steps.where(valid, 0), valid
+
+    @staticmethod
+    def _rows(flat: Tensor, steps: Tensor, valid: Tensor | None) -> Tensor:
+        rows = flat.index_select(0, steps.flatten()).unflatten(0, steps.shape)
+        if valid is None:
+            return rows
+        return rows.masked_fill_(~valid.reshape(valid.shape + (1,) * (rows.ndim - 2)), 0)
+
+
+class TrainBatches:
+    """Every sample once per epoch, in random batches of similar length.
+
+    Samples are shuffled, sorted by length inside large groups, cut into batches, and the batches
+    are shuffled again. Data of equal length is simply shuffled.
+
+    Parameters
+    ----------
+    dataset : SequenceDataset
+        What to draw from.
+
+    batch_size : int
+        Samples per batch; the last one may be smaller.
+
+    random_state : numpy.random.RandomState
+        Decides the order. Its state moves on with every epoch.
+
+    budget : object with an attribute ``exhausted``, or None
+        Ends an epoch early, but not before its first batch, once the time is used up.
+    """
+
+    def __init__(
+        self,
+        dataset: SequenceDataset,
+        batch_size: int,
+        random_state: np.random.RandomState,
+        budget: Any = None,
+    ) -> None:
+        self.budget = budget
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.random_state = random_state
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for indices in self.plan():
+            yield self.dataset.batch(indices)
+            if self.budget is not None and self.budget.exhausted:
+                return
+
+    def plan(self) -> list[NDArray[np.int64]]:
+        """Draw the index arrays of one epoch."""
+        order = self.random_state.permutation(len(self.dataset))
+        if self.dataset.equal_length is not None:
+            return _cut(order, self.batch_size)
+        lengths = self.dataset.lengths
+        batches = []
+        for group in _cut(order, self.batch_size * BUCKET_BATCHES):
+            group = group[np.argsort(lengths[group], kind="stable")]
+            for indices in _cut(group, self.batch_size):
+                batches.extend(split_outliers(indices, lengths))
+        return [batches[i] for i in self.random_state.permutation(len(batches))]
+
+
+class OrderedBatches:
+    """All samples once, the short ones first, always in the same order.
+
+    Parameters
+    ----------
+    dataset : SequenceDataset
+        What to read.
+
+    batch_size : int
+        Samples per batch.
+    """
+
+    def __init__(self, dataset: SequenceDataset, batch_size: int) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        for indices in self.plan():
+            yield self.dataset.batch(indices)
+
+    def plan(self) -> list[NDArray[np.int64]]:
+        """List the index arrays, bounded in rows x steps."""
+        lengths = self.dataset.lengths
+        batches = []
+        for indices in _cut(np.argsort(lengths, kind="stable"), self.batch_size):
+            longest = max(int(lengths[indices].max(initial=0)), 1)
+            rows = max(min(self.batch_size, MAX_INFERENCE_STEPS // longest), 1)
+            for part in _cut(indices, rows):
+                batches.extend(split_outliers(part, lengths))
+        return batches
+
+
+def split_outliers(indices: NDArray, lengths: NDArray) -> list[NDArray]:
+    """Cut a batch whose padding outweighs its steps into a short and a long part.
+
+    The order is kept inside each part. Batches without extreme lengths come back whole.
+    """
+    here = lengths[indices]
+    longest = int(here.max(initial=0))
+    if longest * len(here) <= MAX_PADDING_RATIO * max(int(here.sum()), 1):
+        return [indices]
+    long = here > longest // 2
+    return [*split_outliers(indices[~long], lengths), indices[long]]
+
+
+def _cut(indices: NDArray, size: int) -> list[NDArray]:
+    return [indices[i : i + size] for i in range(0, len(indices), size)]
+
+
+def _as_tensor(array: NDArray, dtype: torch.dtype, device: Any) -> Tensor:
+    """Tensor on the device; shares memory with `array` on the CPU, which is only read."""
+    with warnings.catch_warnings():
+        # Read-only arrays (memory maps, pandas 3) are fine: nothing here ever writes.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.to(device=device, dtype=dtype)
+
+
+def _target_tensor(target: NDArray, dtype: torch.dtype, device: Any) -> Tensor:
+    if target.dtype.kind in "iu":
+        return _as_tensor(target, torch.int64, device)
+    return _as_tensor(target, dtype, device)

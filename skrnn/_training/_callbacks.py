@@ -1,0 +1,229 @@
+"""Callbacks: schedule, time budget, best weights, progress and the bridge to scikit-learn's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from skorch.callbacks import Callback
+
+
+class StopTraining(Exception):
+    """Raised by a callback to end the training after a whole epoch."""
+
+
+class TimeBudget(Callback):
+    """Know how far the training is, in steps and in seconds.
+
+    Parameters
+    ----------
+    epochs : int
+        Planned number of epochs.
+
+    max_time : float or None
+        Seconds.
+    """
+
+    def __init__(self, epochs: int, max_time: float | None = None) -> None:
+        self.epochs = epochs
+        self.max_time = max_time
+
+    def on_train_begin(self, net: Any, X: Any = None, **kwargs: Any) -> None:
+        """Start the clock and count the steps to come."""
+        self.start_ = time.perf_counter()
+        self.steps_ = 0
+        self.total_steps_ = max(-(-len(X) // net.batch_size) * self.epochs, 1)
+
+    def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
+        """Count one step."""
+        self.steps_ += bool(training)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the training began."""
+        return time.perf_counter() - self.start_
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the time is used up."""
+        return self.max_time is not None and self.elapsed >= self.max_time
+
+    @property
+    def progress(self) -> float:
+        """Share of the training that is over, in steps or in time, whichever is more."""
+        share = self.steps_ / self.total_steps_
+        if self.max_time is not None:
+            share = max(share, self.elapsed / self.max_time)
+        return min(share, 1.0)
+
+
+class StopOnTime(Callback):
+    """Stop after the epoch in which the time was used up.
+
+    Parameters
+    ----------
+    budget : TimeBudget
+        Knows the time.
+    """
+
+    def __init__(self, budget: TimeBudget) -> None:
+        self.budget = budget
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Raise `StopTraining` when the time is used up."""
+        if self.budget.exhausted:
+            raise StopTraining
+
+
+class Schedule(Callback):
+    """Set the learning rate before every step as a function of progress.
+
+    Parameters
+    ----------
+    factor : callable
+        Maps progress in [0, 1] to the share of the learning rate.
+
+    budget : TimeBudget
+        Knows the progress; with a time limit the schedule ends on time.
+    """
+
+    def __init__(self, factor: Callable[[float], float], budget: TimeBudget) -> None:
+        self.factor = factor
+        self.budget = budget
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Remember the learning rate of each group."""
+        self.base_ = [group["lr"] for group in net.optimizer_.param_groups]
+
+    def on_batch_begin(self, net: Any, training: bool = False, **kwargs: Any) -> None:
+        """Set the learning rate of this step."""
+        if training:
+            factor = self.factor(self.budget.progress)
+            for group, lr in zip(net.optimizer_.param_groups, self.base_, strict=True):
+                group["lr"] = lr * factor
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Record the learning rate of the last step."""
+        net.history.record("lr", net.optimizer_.param_groups[0]["lr"])
+
+
+class BestWeights(Callback):
+    """Keep the weights of the last and of the best whole epoch, and stop when none gets better.
+
+    Parameters
+    ----------
+    patience : int or None
+        Epochs without improvement before the training stops; None never stops.
+
+    tol : float
+        Smallest decrease of the validation loss that counts as an improvement.
+    """
+
+    def __init__(self, patience: int | None, tol: float) -> None:
+        self.patience = patience
+        self.tol = tol
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Forget earlier trainings."""
+        self.best_, self.last_ = None, None
+        self.best_loss_, self.reference_, self.waited_ = np.inf, np.inf, 0
+
+    def on_epoch_end(self, net: Any, dataset_valid: Any = None, **kwargs: Any) -> None:
+        """Copy the weights; raise `StopTraining` after `patience` epochs without improvement."""
+        weights = {k: v.detach().clone() for k, v in net.module_.state_dict().items()}
+        if not all(torch.isfinite(v).all() for v in weights.values()):
+            return
+        if dataset_valid is None:
+            self.last_ = weights
+            return
+        loss = net.history[-1, "valid_loss"]
+        net.history.record("valid_loss_best", bool(loss < self.best_loss_))
+        if not np.isfinite(loss):
+            return
+        self.last_ = weights
+        if loss < self.best_loss_:
+            self.best_, self.best_loss_ = weights, loss
+        if loss < self.reference_ - self.tol:
+            self.reference_, self.waited_ = loss, 0
+        else:
+            self.waited_ += 1
+        if self.patience is not None and self.waited_ >= self.patience:
+            raise StopTraining
+
+    def restore(self, net: Any) -> bool:
+        """Load the best weights, or without a validation set the last; False if there are none."""
+        weights = self.last_ if self.best_ is None else self.best_
+        self.best_ = self.last_ = None
+        if weights is None:
+            return False
+        net.module_.load_state_dict(weights)
+        return True
+
+
+class ProgressLine(Callback):
+    """Print one line per epoch with the time left.
+
+    Parameters
+    ----------
+    budget : TimeBudget
+        Knows the progress.
+
+    sink : callable, default=print
+        Receives each line.
+    """
+
+    def __init__(self, budget: TimeBudget, sink: Callable[[str], Any] = print) -> None:
+        self.budget = budget
+        self.sink = sink
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Print the line."""
+        row = net.history[-1]
+        parts = [f"epoch {row['epoch']}/{self.budget.epochs}"]
+        parts += [f"{k} {row[k]:.4f}" for k in ("train_loss", "valid_loss") if k in row]
+        parts.append(f"lr {net.optimizer_.param_groups[0]['lr']:.2g}")
+        progress = max(self.budget.progress, 1e-9)
+        left = self.budget.elapsed * (1 - progress) / progress
+        parts.append(f"{row['dur']:.1f} s, at most {left:.0f} s left")
+        self.sink("  ".join(parts))
+
+
+class ScikitLearnBridge(Callback):
+    """Report every epoch to scikit-learn's callbacks; one of them may stop the training.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        The estimator in whose `fit` this happens.
+
+    context : sklearn.callback.CallbackContext
+        Context of that fit.
+
+    X, y : object
+        Data as the user gave them, handed on to the callbacks.
+    """
+
+    def __init__(self, estimator: Any, context: Any, X: Any, y: Any) -> None:
+        self.estimator = estimator
+        self.context = context
+        self.X = X
+        self.y = y
+
+    def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
+        """Open the task of this epoch."""
+        self.task_ = self.context.subcontext(task_name="epoch")
+        self.task_.call_on_fit_task_begin(estimator=self.estimator, X=self.X, y=self.y)
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Close it, with everything a callback needs to predict with the net as it is now."""
+        stop = self.task_.call_on_fit_task_end(
+            estimator=self.estimator,
+            X=self.X,
+            y=self.y,
+            reconstruction_attributes={"net_": net},
+        )
+        if stop:
+            raise StopTraining

@@ -1,0 +1,125 @@
+"""Hold-out: which samples watch the training instead of taking part in it."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import (
+    GroupShuffleSplit,
+    ShuffleSplit,
+    StratifiedGroupKFold,
+    StratifiedShuffleSplit,
+)
+
+# early_stopping="auto" holds samples out from this number on; below it every sample is worth more
+# as training data than as a judge.
+AUTO_MIN_SAMPLES = 1000
+# With fewer samples than this nothing can be held out.
+MIN_SAMPLES = 5
+
+Split = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+def wants_holdout(early_stopping: bool | str, n_samples: int, validation_split: Any) -> bool:
+    """Whether to hold samples out: a given split always, ``"auto"`` from 1000 samples on."""
+    if early_stopping == "auto":
+        return validation_split is not None or n_samples >= AUTO_MIN_SAMPLES
+    return bool(early_stopping)
+
+
+def split_holdout(
+    n_samples: int,
+    labels: NDArray | None,
+    *,
+    fraction: float,
+    splitter: Any,
+    groups: Any,
+    seed: int,
+) -> Split | None:
+    """Indices of the training part and of the validation part.
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of samples.
+
+    labels : ndarray of shape (n_samples,) or None
+        Class codes to stratify by.
+
+    fraction : float
+        Share of the validation part.
+
+    splitter : cross-validation splitter or None
+        Its first split is taken.
+
+    groups : array-like of shape (n_samples,) or None
+        Samples of one group are never on both sides.
+
+    seed : int
+        Decides the split.
+
+    Returns
+    -------
+    split : tuple of ndarray, or None
+        None, with a warning, when there are too few samples.
+
+    Raises
+    ------
+    ValueError
+        If there is a single sample.
+    """
+    if n_samples == 1:
+        raise ValueError(
+            "early_stopping=True needs a validation part, but there is 1 sample; lower "
+            "validation_fraction cannot help, pass early_stopping=False."
+        )
+    if n_samples < MIN_SAMPLES:
+        warnings.warn(
+            f"{n_samples} samples are too few for a validation part; training on all of them "
+            "without early stopping.",
+            UserWarning,
+            stacklevel=5,
+        )
+        return None
+    if splitter is not None:
+        stratify = np.zeros(n_samples) if labels is None else labels
+        train, valid = next(iter(splitter.split(np.zeros(n_samples), stratify, groups)))
+        return np.sort(train), np.sort(valid)
+    train, valid = next(_default_split(labels, n_samples, fraction, groups, seed))
+    return np.sort(train), np.sort(valid)
+
+
+def _default_split(
+    labels: NDArray | None, n_samples: int, fraction: float, groups: Any, seed: int
+) -> Any:
+    zeros = np.zeros(n_samples)
+    if groups is not None:
+        if labels is not None and _smallest_class(labels) > 1:
+            folds = min(max(round(1 / fraction), 2), len(np.unique(np.asarray(groups))))
+            return StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(
+                zeros, labels, groups
+            )
+        return GroupShuffleSplit(1, test_size=fraction, random_state=seed).split(
+            zeros, zeros, groups
+        )
+    n_valid = max(round(fraction * n_samples), 1)
+    if labels is not None:
+        n_classes = len(np.unique(labels))
+        if _smallest_class(labels) > 1 and n_samples - n_valid >= n_classes:
+            n_valid = max(n_valid, n_classes)
+            return StratifiedShuffleSplit(1, test_size=n_valid, random_state=seed).split(
+                zeros, labels
+            )
+        warnings.warn(
+            "a class has a single member; the validation part is drawn without stratification.",
+            UserWarning,
+            stacklevel=6,
+        )
+    return ShuffleSplit(1, test_size=n_valid, random_state=seed).split(zeros)
+
+
+def _smallest_class(labels: NDArray) -> int:
+    return int(np.unique(labels, return_counts=True)[1].min())

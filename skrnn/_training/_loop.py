@@ -1,0 +1,184 @@
+"""The training run: skorch's loop from the first epoch to the restored weights."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+from sklearn.exceptions import ConvergenceWarning
+from skorch.callbacks import LRScheduler
+
+from skrnn._training._batches import SequenceDataset
+from skrnn._training._callbacks import (
+    BestWeights,
+    ProgressLine,
+    Schedule,
+    StopOnTime,
+    StopTraining,
+    TimeBudget,
+)
+from skrnn._training._net import Diverged
+from skrnn._training._optimizers import SCHEDULES
+
+
+@dataclass
+class TrainingPlan:
+    """How long to train, and when and how to stop.
+
+    Parameters
+    ----------
+    lr_schedule : {"cosine", "one_cycle", "plateau"}, scheduler class or None
+        Course of the learning rate.
+
+    lr_schedule_params : dict
+        Keyword arguments of ``"plateau"`` or of a scheduler class.
+
+    max_time : float or None
+        Seconds.
+
+    patience : int or None
+        Epochs without improvement on the validation set before stopping.
+
+    tol : float
+        Smallest improvement.
+
+    verbose : int
+        With 1 or more, one line per epoch is printed.
+
+    extra : list of skorch callbacks
+        Run for this training only.
+    """
+
+    lr_schedule: Any = "cosine"
+    lr_schedule_params: dict[str, Any] = field(default_factory=dict)
+    max_time: float | None = None
+    patience: int | None = None
+    tol: float = 1e-4
+    verbose: int = 0
+    extra: list[Any] = field(default_factory=list)
+
+
+@dataclass
+class Outcome:
+    """How a training ended."""
+
+    interrupted: KeyboardInterrupt | None = None
+    diverged: bool = False
+
+
+def train(
+    net: Any,
+    train_set: SequenceDataset,
+    valid_set: SequenceDataset | None,
+    epochs: int,
+    plan: TrainingPlan,
+) -> Outcome:
+    """Train an initialized net in place and leave it with its best finite weights.
+
+    Parameters
+    ----------
+    net : SequenceNetClassifier or SequenceNetRegressor
+        Initialized net.
+
+    train_set, valid_set : SequenceDataset
+        Data to fit and to watch.
+
+    epochs : int
+        Largest number of epochs.
+
+    plan : TrainingPlan
+        Schedule, limits and callbacks.
+
+    Returns
+    -------
+    outcome : Outcome
+        With the interrupt to be raised again by the caller, if there was one.
+
+    Raises
+    ------
+    FloatingPointError
+        If the training diverged before a single epoch was finite.
+    """
+    budget = TimeBudget(epochs, plan.max_time)
+    best = BestWeights(plan.patience, plan.tol)
+    usual = list(net.callbacks_)
+    # The budget counts before anybody asks, and stops only after everybody has seen the epoch.
+    net.callbacks_ = [
+        ("time_budget", budget),
+        *_schedule(plan, budget, valid_set is not None),
+        *usual,
+        ("best_weights", best),
+        *([("progress", ProgressLine(budget))] if plan.verbose else []),
+        *[(type(callback).__name__, callback) for callback in plan.extra],
+        ("stop_on_time", StopOnTime(budget)),
+    ]
+    try:
+        outcome = _run(net, (train_set, valid_set), epochs, budget)
+    finally:
+        net.callbacks_ = usual
+    restored = best.restore(net)
+    if outcome.diverged:
+        _report_divergence(net, restored)
+    return outcome
+
+
+def _run(net: Any, sets: tuple[Any, Any], epochs: int, budget: TimeBudget) -> Outcome:
+    outcome = Outcome()
+    net.bad_steps_ = 0
+    net.time_budget_ = budget
+    net.notify("on_train_begin", X=sets[0], y=None)
+    try:
+        net.fit_loop(sets, epochs=epochs)
+    except StopTraining:
+        pass
+    except Diverged:
+        outcome.diverged = True
+    except KeyboardInterrupt as interrupt:
+        # skorch's own callbacks end a training by raising the exception of a real Ctrl-C.
+        if not _raised_by_callback(interrupt):
+            outcome.interrupted = interrupt
+    finally:
+        net.time_budget_ = None
+    net.notify("on_train_end", X=sets[0], y=None)
+    return outcome
+
+
+def _schedule(plan: TrainingPlan, budget: TimeBudget, has_validation: bool) -> list[Any]:
+    schedule, params = plan.lr_schedule, plan.lr_schedule_params
+    if schedule is None:
+        return []
+    if schedule in SCHEDULES:
+        if params:
+            raise ValueError(f"lr_schedule={schedule!r} has no parameters, got {sorted(params)}.")
+        return [("lr_schedule", Schedule(SCHEDULES[schedule], budget))]
+    if schedule == "plateau":
+        monitor = "valid_loss" if has_validation else "train_loss"
+        scheduler = LRScheduler("ReduceLROnPlateau", monitor=monitor, **params)
+    else:
+        scheduler = LRScheduler(schedule, **params)
+    return [("lr_schedule", scheduler.initialize())]
+
+
+def _raised_by_callback(interrupt: KeyboardInterrupt) -> bool:
+    traceback = interrupt.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    module = traceback.tb_frame.f_globals.get("__name__", "") if traceback else ""
+    return module.startswith("skorch.callbacks")
+
+
+def _report_divergence(net: Any, restored: bool) -> None:
+    epoch = len(net.history)
+    advice = "lower lr, lower gradient_clip_value, or scale X and y (standardize=True)"
+    if not restored:
+        raise FloatingPointError(
+            f"training diverged in epoch {epoch}: the loss is not finite and no epoch before was; "
+            f"{advice}."
+        )
+    warnings.warn(
+        f"training diverged at epoch {epoch}: the loss is not finite. The best finite weights were "
+        f"restored; {advice}.",
+        ConvergenceWarning,
+        stacklevel=5,
+    )

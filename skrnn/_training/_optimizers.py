@@ -1,0 +1,158 @@
+"""Optimizers, learning-rate schedules, devices and precisions by name."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+# Fraction of the training spent on the linear warm-up of the cosine schedule.
+WARM_UP = 0.05
+# Values of torch.optim.lr_scheduler.OneCycleLR: length of the rise, first and last divisor.
+ONE_CYCLE_RISE, ONE_CYCLE_START, ONE_CYCLE_END = 0.3, 25.0, 1e4
+
+OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
+    name.lower(): value
+    for name, value in vars(torch.optim).items()
+    if inspect.isclass(value)
+    and issubclass(value, torch.optim.Optimizer)
+    and value is not torch.optim.Optimizer
+}
+
+
+def resolve_optimizer(optimizer: str | type) -> type[torch.optim.Optimizer]:
+    """Optimizer class of a name such as ``"adamw"``; classes pass through.
+
+    Raises
+    ------
+    ValueError
+        If torch has no optimizer of that name.
+    """
+    if not isinstance(optimizer, str):
+        return optimizer
+    try:
+        return OPTIMIZERS[optimizer.lower()]
+    except KeyError:
+        raise ValueError(
+            f"optimizer={optimizer!r} is not one of {sorted(OPTIMIZERS)} and no optimizer class."
+        ) from None
+
+
+def optimizer_defaults(optimizer: type, params: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of the optimizer, checked against its signature.
+
+    The fused implementation is the fastest one on CPU and CUDA and is used where the class has it
+    and the caller did not choose another.
+
+    Raises
+    ------
+    ValueError
+        If a keyword does not exist.
+    """
+    known = inspect.signature(optimizer).parameters
+    if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values()):
+        for name in params:
+            if name not in known and name != "param_groups":
+                raise ValueError(
+                    f"optimizer__{name} is not a parameter of {optimizer.__name__}; it has "
+                    f"{sorted(set(known) - {'params'})}."
+                )
+    if "fused" in known and not {"fused", "foreach", "differentiable", "capturable"} & set(params):
+        return {**params, "fused": True}
+    return params
+
+
+def parameter_groups(network: nn.Module, weight_decay: float | None) -> list[dict[str, Any]]:
+    """Split parameters: only input and output weights decay, not biases and recurrent weights.
+
+    Shrinking recurrent weights shortens the memory of the network, shrinking biases only shifts it.
+    """
+    decayed, free = [], []
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        recurrent = "weight_hh" in name
+        (free if parameter.ndim < 2 or recurrent else decayed).append(parameter)
+    extra = {} if weight_decay is None else {"weight_decay": weight_decay}
+    groups = [{"params": decayed, **extra}, {"params": free, "weight_decay": 0.0}]
+    return [group for group in groups if group["params"]]
+
+
+def cosine(progress: float) -> float:
+    """Linear warm-up, then half a cosine down to zero; `progress` in [0, 1]."""
+    if progress < WARM_UP:
+        return max(progress / WARM_UP, 1e-2)
+    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+
+
+def one_cycle(progress: float) -> float:
+    """Rise from 1/25 to 1 and fall to almost zero, both along cosines [1]_.
+
+    References
+    ----------
+    .. [1] L. N. Smith, N. Topin, "Super-Convergence", 2017. arXiv:1708.07120
+    """
+    start, end = 1 / ONE_CYCLE_START, 1 / (ONE_CYCLE_START * ONE_CYCLE_END)
+    if progress < ONE_CYCLE_RISE:
+        low, high, share = start, 1.0, 1 - progress / ONE_CYCLE_RISE
+    else:
+        low, high = end, 1.0
+        share = (progress - ONE_CYCLE_RISE) / (1 - ONE_CYCLE_RISE)
+    return low + (high - low) * 0.5 * (1 + math.cos(math.pi * share))
+
+
+SCHEDULES: dict[str, Callable[[float], float]] = {"cosine": cosine, "one_cycle": one_cycle}
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Device of a name; ``"auto"`` is CUDA when present, else the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the device does not exist on this machine.
+    """
+    if str(device) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        resolved = torch.device(device)
+    except RuntimeError:
+        raise ValueError(
+            f"device={device!r} is not a torch device; use 'auto', 'cpu', 'cuda', 'cuda:0' or 'mps'."
+        ) from None
+    missing = {
+        "cuda": not torch.cuda.is_available(),
+        "mps": not torch.backends.mps.is_available(),
+    }.get(resolved.type, False)
+    if missing:
+        raise ValueError(
+            f"device={device!r} is not available: torch {torch.__version__} has no "
+            f"{resolved.type.upper()} here; use 'auto' or 'cpu'."
+        )
+    return resolved
+
+
+def resolve_precision(precision: str, device: torch.device, dtype: str) -> torch.dtype | None:
+    """Autocast dtype of a precision name, None for full precision.
+
+    Raises
+    ------
+    ValueError
+        If the device or the parameter dtype cannot go with it.
+    """
+    if precision == "float32":
+        return None
+    if dtype != "float32":
+        raise ValueError(
+            f"precision={precision!r} needs dtype='float32', got dtype={dtype!r}; mixed precision "
+            "keeps its weights in float32."
+        )
+    if precision == "fp16" and device.type != "cuda":
+        raise ValueError(
+            f"precision='fp16' needs a CUDA device, got {device.type!r}; use 'bf16' or 'float32'."
+        )
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]

@@ -1,0 +1,41 @@
+"""State: a fitted net as plain numpy, and back on whatever device there is."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from skrnn.nn import SequenceNetwork
+
+
+def network_to_state(network: SequenceNetwork) -> dict[str, np.ndarray]:
+    """All weights and buffers as numpy arrays on the CPU."""
+    return {
+        name: tensor.detach().cpu().numpy().copy() for name, tensor in network.state_dict().items()
+    }
+
+
+def network_from_state(spec: dict[str, Any], state: dict[str, np.ndarray]) -> SequenceNetwork:
+    """Build a network and fill it with the weights of :func:`network_to_state`."""
+    with torch.random.fork_rng(devices=[]):
+        network = SequenceNetwork.build(spec)
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
+    return network
+
+
+def device_or_cpu(device: str, resolve: Callable[[str], torch.device]) -> torch.device:
+    """Resolve the device a model was fitted on; the CPU, with a warning, where it is missing."""
+    try:
+        return resolve(device)
+    except ValueError:
+        warnings.warn(
+            f"the model was fitted on device={device!r}, which is not available here; it was "
+            "loaded on the CPU.",
+            UserWarning,
+            stacklevel=4,
+        )
+        return torch.device("cpu")

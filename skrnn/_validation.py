@@ -1,0 +1,226 @@
+"""Validation: X as given by the user becomes checked `Sequences`, in scikit-learn's words."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import _check_feature_names, check_array, validate_data
+
+from skrnn._containers import padded_lengths, to_sequences
+from skrnn._sequences import Sequences
+
+# Above this many features per step for each time step the axes are probably swapped.
+_AXIS_ORDER_RATIO = 10
+# Values above this saturate a network that does not scale them.
+_LARGE = 1e6
+
+
+def validate_sequences(
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool,
+    dtype: Any = np.float64,
+    n_channels: int | None = None,
+    allow_nan: bool = False,
+    allow_empty: bool = False,
+    tokens: bool = False,
+    scale_warning: bool = False,
+) -> Sequences:
+    """Convert and check X, and set or check the estimator's input attributes.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        Receives ``n_features_in_``, ``n_channels_in_`` and, for named features,
+        ``feature_names_in_`` when `reset` is true; is compared with them otherwise.
+
+    X : array-like, frame or collection
+        Anything listed in the user guide under "What X may be".
+
+    reset : bool
+        True in `fit`.
+
+    dtype : numpy dtype, default=numpy.float64
+        Type of the values.
+
+    n_channels : int or None, default=None
+        With a number, a 2-D X holds folded sequences: row ``i`` is
+        ``X[i].reshape(n_timesteps, n_channels)`` and trailing all-NaN steps are padding.
+
+    allow_nan : bool, default=False
+        Accept missing values inside the sequences.
+
+    allow_empty : bool, default=False
+        Accept sequences without a step.
+
+    tokens : bool, default=False
+        X holds token ids; trailing zeros are padding and values become integers.
+
+    scale_warning : bool, default=False
+        Warn when values are so large that a network without scaling cannot read them.
+
+    Returns
+    -------
+    sequences : Sequences
+        Values are a view of X where no conversion was needed, otherwise a copy.
+
+    Raises
+    ------
+    TypeError
+        If the container can never hold sequences (sparse matrices, text, long tables).
+
+    ValueError
+        If values, shapes or names do not fit; the message names sequence, step and feature.
+    """
+    name = type(estimator).__name__
+    sequences = to_sequences(X, name, dtype)
+    if tokens and not isinstance(sequences, Sequences):
+        ids = check_array(sequences, dtype=dtype, input_name="X")
+        sequences = Sequences.from_padded(ids[:, :, None])
+    if not isinstance(sequences, Sequences):
+        sequences = _from_2d(estimator, sequences, reset, dtype, n_channels, allow_nan)
+    if sequences.form != "rows" or n_channels is not None:
+        _check_finite(sequences, name, dtype, allow_nan)
+    if tokens:
+        sequences = _as_tokens(sequences)
+    _check_lengths(sequences, allow_empty)
+    _check_features(estimator, sequences, reset)
+    if scale_warning:
+        _warn_scale(sequences)
+    return sequences
+
+
+def _as_tokens(sequences: Sequences) -> Sequences:
+    """Cast ids to integers and cut the zeros at the end of each sequence."""
+    if sequences.n_features != 1:
+        raise ValueError(
+            f"token sequences have one id per step, got {sequences.n_features} features."
+        )
+    ids = sequences.values[:, 0]
+    wrong = np.flatnonzero((ids < 0) | (ids != np.floor(ids)))
+    if len(wrong):
+        i = int(np.searchsorted(sequences.offsets, wrong[0], side="right")) - 1
+        raise ValueError(
+            f"token id {ids[wrong[0]]:g} in sequence {i} is no id; ids are whole numbers >= 0, "
+            "with 0 for padding and 1 for unknown."
+        )
+    position = np.arange(len(ids)) + 1
+    last = np.zeros(len(sequences), dtype=np.int64)
+    owner = np.repeat(np.arange(len(sequences)), sequences.lengths)
+    np.maximum.at(last, owner, np.where(ids != 0, position - sequences.offsets[:-1][owner], 0))
+    keep = position - sequences.offsets[:-1][owner] <= last[owner]
+    offsets = np.concatenate([[0], np.cumsum(last)]).astype(np.int64)
+    return replace(sequences, values=ids[keep].astype(np.int64)[:, None], offsets=offsets)
+
+
+def _warn_scale(sequences: Sequences) -> None:
+    largest = float(np.abs(sequences.values).max(initial=0))
+    if largest > _LARGE:
+        warnings.warn(
+            f"X has values up to {largest:.3g} and standardize=False; a network saturates there. "
+            "Bring X to a common scale with standardize=True or SequenceScaler.",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def _from_2d(
+    estimator: Any, X: Any, reset: bool, dtype: Any, n_channels: int | None, allow_nan: bool
+) -> Sequences:
+    # A net fitted on sequences of one feature reads rows of any width as such sequences.
+    any_width = not reset and getattr(estimator, "_fitted_on", "rows") != "rows"
+    nan_ok: Any = "allow-nan" if allow_nan or n_channels is not None else True
+    if any_width:
+        X = check_array(X, dtype=dtype, ensure_all_finite=nan_ok, input_name="X")
+    else:
+        X = validate_data(estimator, X, reset=reset, dtype=dtype, ensure_all_finite=nan_ok)
+    n_samples, width = X.shape
+    if n_channels is None:
+        return replace(Sequences.from_padded(X[:, :, None]), form="rows", width=width)
+    if width % n_channels:
+        raise ValueError(
+            f"X has {width} columns, which is no multiple of n_channels={n_channels}; "
+            "row i must be X_i.reshape(-1) of shape (n_timesteps * n_channels,)."
+        )
+    folded = X.reshape(n_samples, width // n_channels, n_channels)
+    sequences = Sequences.from_padded(folded, padded_lengths(folded))
+    return replace(sequences, form="rows")
+
+
+def _check_lengths(sequences: Sequences, allow_empty: bool) -> None:
+    empty = np.flatnonzero(sequences.lengths == 0)
+    if len(empty) == 0 or allow_empty:
+        return
+    if len(empty) == len(sequences) > 1:
+        raise ValueError(f"all {len(empty)} sequences are empty; there is nothing to read.")
+    raise ValueError(
+        f"sequence {empty[0]} is empty; drop it, or pass empty='zero_state' to let the network "
+        "answer for it from its zero state."
+    )
+
+
+def _check_finite(sequences: Sequences, name: str, dtype: Any, allow_nan: bool) -> None:
+    values = sequences.values
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(values.sum(dtype=np.float64)):
+            return
+    bad = np.isinf(values) if allow_nan else ~np.isfinite(values)
+    if not bad.any():
+        return
+    step, feature = np.argwhere(bad)[0]
+    i = int(np.searchsorted(sequences.offsets, step, side="right")) - 1
+    names = sequences.feature_names
+    where = (
+        f"sequence {i}, step {step - sequences.offsets[i]}, feature "
+        f"{feature if names is None else repr(names[feature])}"
+    )
+    if np.isnan(values[step, feature]):
+        raise ValueError(
+            f"Input X contains NaN at {where}. {name} does not accept missing values inside a "
+            "sequence; fill them with skrnn.preprocessing.SequenceImputer."
+        )
+    raise ValueError(
+        f"Input X contains infinity or a value too large for {np.dtype(dtype)!r} at {where}."
+    )
+
+
+def _check_features(estimator: Any, sequences: Sequences, reset: bool) -> None:
+    n_features = sequences.n_features
+    if reset:
+        estimator._fitted_on = sequences.form
+        estimator.n_channels_in_ = n_features
+        longest = int(sequences.lengths.max())
+        if n_features > _AXIS_ORDER_RATIO * longest > 0:
+            warnings.warn(
+                f"X has {n_features} features but at most {longest} time steps. The axis order is "
+                "(n_samples, n_timesteps, n_features); swap the last two axes if yours differs.",
+                UserWarning,
+                stacklevel=4,
+            )
+    elif n_features != estimator.n_channels_in_:
+        raise ValueError(
+            f"X has {n_features} features, but {type(estimator).__name__} is expecting "
+            f"{estimator.n_channels_in_} features as input."
+        )
+    if sequences.form == "rows":
+        return
+    if reset:
+        estimator.n_features_in_ = n_features
+    _check_names(estimator, sequences, reset)
+
+
+def _check_names(estimator: Any, sequences: Sequences, reset: bool) -> None:
+    names = sequences.feature_names
+    fitted_on_sequences = getattr(estimator, "_fitted_on", "rows") != "rows"
+    if not reset and not fitted_on_sequences:
+        return
+    columns = range(sequences.n_features) if names is None else list(names)
+    frame = pd.DataFrame(np.empty((0, sequences.n_features)), columns=columns)
+    known = hasattr(estimator, "feature_names_in_")
+    if reset or (known and names is not None):
+        _check_feature_names(estimator, frame, reset=reset)

@@ -1,0 +1,75 @@
+"""Recurrent networks in plain PyTorch: encoder, pooling and heads for padded batches."""
+
+from skrnn.nn.cells import (
+    CELLS,
+    MAX_STEPS,
+    CellLayer,
+    CellLike,
+    RecurrentLayer,
+    State,
+    TorchLayer,
+    make_layer,
+)
+from skrnn.nn.encoder import RecurrentEncoder
+from skrnn.nn.frontends import TokenEmbedding
+from skrnn.nn.heads import (
+    DEFAULT_QUANTILES,
+    HEADS,
+    CategoricalHead,
+    Head,
+    HeadLike,
+    MultilabelHead,
+    NegativeBinomialHead,
+    NormalHead,
+    PointHead,
+    ProbabilisticHead,
+    QuantileHead,
+    StudentTHead,
+    make_head,
+)
+from skrnn.nn.lengths import (
+    Lengths,
+    ValidSteps,
+    check_lengths,
+    length_mask,
+    reverse_within_length,
+)
+from skrnn.nn.network import NetworkSpec, SequenceNetwork
+from skrnn.nn.pooling import POOLINGS, Pooling
+from skrnn.nn.scaler import FeatureScaler
+
+__all__ = [
+    "CELLS",
+    "DEFAULT_QUANTILES",
+    "HEADS",
+    "MAX_STEPS",
+    "POOLINGS",
+    "CategoricalHead",
+    "CellLayer",
+    "CellLike",
+    "FeatureScaler",
+    "Head",
+    "HeadLike",
+    "Lengths",
+    "MultilabelHead",
+    "NegativeBinomialHead",
+    "NetworkSpec",
+    "NormalHead",
+    "PointHead",
+    "Pooling",
+    "ProbabilisticHead",
+    "QuantileHead",
+    "RecurrentEncoder",
+    "RecurrentLayer",
+    "SequenceNetwork",
+    "State",
+    "StudentTHead",
+    "TokenEmbedding",
+    "TorchLayer",
+    "ValidSteps",
+    "check_lengths",
+    "length_mask",
+    "make_head",
+    "make_layer",
+    "reverse_within_length",
+]

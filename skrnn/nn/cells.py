@@ -1,0 +1,341 @@
+"""Cells: one recurrent layer, in one direction."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias, cast
+
+import torch
+from torch import Tensor, nn
+
+__all__ = [
+    "CELLS",
+    "MAX_STEPS",
+    "CellLayer",
+    "CellLike",
+    "RecurrentLayer",
+    "State",
+    "TorchLayer",
+    "make_layer",
+]
+
+State: TypeAlias = Tensor | tuple[Tensor, ...]
+CellLike: TypeAlias = str | Callable[[int, int], nn.Module]
+
+#: Longest stretch of time steps given to one call of a vendor kernel; cuDNN fails beyond 65 535.
+MAX_STEPS = 16384
+
+NONLINEARITIES = ("tanh", "relu")
+
+
+class RecurrentLayer(nn.Module, ABC):
+    """Base of recurrent layers: one layer, one direction.
+
+    Subclass it to give :class:`RecurrentEncoder` a layer of your own: the class is called with
+    `(input_size, hidden_size)`. The output at a step may depend on earlier steps only.
+
+    Parameters
+    ----------
+    output_size : int
+        Number of features of the output. Values in `[1, inf)`.
+
+    See Also
+    --------
+    CellLayer : Makes a layer of a module that computes one step.
+
+    Examples
+    --------
+    A leaky running sum of a linear map:
+
+    >>> import torch
+    >>> from skrnn.nn import RecurrentEncoder, RecurrentLayer
+    >>> class RunningMean(RecurrentLayer):
+    ...     def __init__(self, input_size, hidden_size):
+    ...         super().__init__(hidden_size)
+    ...         self.linear = torch.nn.Linear(input_size, hidden_size)
+    ...     def forward(self, x, state=None):
+    ...         steps = torch.arange(1, x.shape[1] + 1, dtype=x.dtype)
+    ...         return self.linear(x).cumsum(1) / steps[:, None], None
+    >>> RecurrentEncoder(3, 8, cell=RunningMean)(torch.ones(2, 5, 3)).shape
+    torch.Size([2, 5, 8])
+    """
+
+    def __init__(self, output_size: int) -> None:
+        super().__init__()
+        self.output_size = output_size
+
+    @abstractmethod
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
+        """Run over all time steps.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, time, features)
+            The input, `time >= 1`.
+
+        state : Tensor, tuple of Tensor or None, default=None
+            The state after earlier steps, as returned; None starts from zero.
+
+        Returns
+        -------
+        output : Tensor of shape (batch, time, output_size)
+            The output at every step.
+
+        state : Tensor, tuple of Tensor or None
+            The state after the last step.
+        """
+
+
+class CellLayer(RecurrentLayer):
+    """Unroll a step cell over time.
+
+    Parameters
+    ----------
+    cell : torch.nn.Module
+        Computes one step in the convention of :class:`torch.nn.LSTMCell`: `cell(x_t, state)`, with
+        `x_t` of shape (batch, features), returns the hidden vector `h` of shape
+        (batch, output_size), or a tuple whose first entry is `h`. What it returns is the state of
+        the next step; None stands for its zero state.
+
+    output_size : int
+        Number of features of `h`. Values in `[1, inf)`.
+
+    See Also
+    --------
+    TorchLayer : The built-in cells, as vendor kernels over the whole sequence.
+
+    Notes
+    -----
+    The loop runs in Python, so that a step costs at least a few microseconds per operation.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skrnn.nn import CellLayer
+    >>> layer = CellLayer(torch.nn.LSTMCell(3, 8), output_size=8)
+    >>> output, (h, c) = layer(torch.ones(2, 5, 3))
+    >>> output.shape, bool((output[:, -1] == h).all())
+    (torch.Size([2, 5, 8]), True)
+    """
+
+    def __init__(self, cell: nn.Module, output_size: int) -> None:
+        super().__init__(output_size)
+        self.cell = cell
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
+        """Run the cell over all time steps.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, time, features)
+            The input, `time >= 1`.
+
+        state : Tensor, tuple of Tensor or None, default=None
+            The state after earlier steps; None starts from the cell's zero state.
+
+        Returns
+        -------
+        output : Tensor of shape (batch, time, output_size)
+            The hidden vector at every step.
+
+        state : Tensor or tuple of Tensor
+            What the cell returned at the last step.
+
+        Raises
+        ------
+        ValueError
+            If the cell returns a hidden vector of another shape.
+        """
+        hidden: list[Tensor] = []
+        # unbind, because indexing x[:, t] makes the backward pass quadratic in time.
+        for x_t in x.unbind(1):
+            state = self.cell(x_t, state)
+            hidden.append(state[0] if isinstance(state, tuple) else cast("Tensor", state))
+            if len(hidden) == 1:
+                self._check_step(hidden[0], x.shape[0])
+        return torch.stack(hidden, dim=1), state
+
+    def _check_step(self, h: object, batch: int) -> None:
+        if isinstance(h, Tensor) and h.shape == (batch, self.output_size):
+            return
+        got = f"shape {tuple(h.shape)}" if isinstance(h, Tensor) else type(h).__name__
+        raise ValueError(
+            f"{type(self.cell).__name__} returned {got} for one step, expected a hidden "
+            f"vector of shape {(batch, self.output_size)}, or a tuple with it first."
+        )
+
+
+class TorchLayer(RecurrentLayer):
+    """One of PyTorch's recurrent layers, well initialised and of any length.
+
+    Parameters
+    ----------
+    cell : {"lstm", "gru", "rnn"}
+        The layer: :class:`torch.nn.LSTM`, :class:`torch.nn.GRU` or :class:`torch.nn.RNN`.
+
+    input_size : int
+        Number of features per time step. Values in `[1, inf)`.
+
+    hidden_size : int
+        Size of the state. Values in `[1, inf)`.
+
+    nonlinearity : {"tanh", "relu"}, default="tanh"
+        Activation of the plain recurrent layer; the others ignore it.
+
+    Notes
+    -----
+    Every gate's recurrent matrix is orthogonal [1]_, its input matrix Xavier-uniform and its bias
+    zero, but for the LSTM's forget gate, whose bias is 1 [2]_. PyTorch adds two biases, so
+    only `bias_ih` gets it.
+
+    Sequences longer than `MAX_STEPS` go through in chunks that hand on the state; outputs and
+    gradients are the same.
+
+    References
+    ----------
+    .. [1] A. M. Saxe, J. L. McClelland, S. Ganguli, "Exact solutions to the nonlinear dynamics of
+       learning in deep linear neural networks", ICLR 2014. arxiv.org/abs/1312.6120
+    .. [2] R. Jozefowicz, W. Zaremba, I. Sutskever, "An Empirical Exploration of Recurrent Network
+       Architectures", ICML 2015. proceedings.mlr.press/v37/jozefowicz15
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skrnn.nn import TorchLayer
+    >>> output, state = TorchLayer("gru", 3, 8)(torch.ones(2, 5, 3))
+    >>> output.shape
+    torch.Size([2, 5, 8])
+    """
+
+    def __init__(
+        self, cell: str, input_size: int, hidden_size: int, nonlinearity: str = "tanh"
+    ) -> None:
+        super().__init__(hidden_size)
+        if nonlinearity not in NONLINEARITIES:
+            raise ValueError(f"nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}.")
+        self.rnn: nn.RNNBase
+        if cell == "rnn":
+            self.rnn = nn.RNN(input_size, hidden_size, nonlinearity=nonlinearity, batch_first=True)
+        elif cell == "gru":
+            self.rnn = nn.GRU(input_size, hidden_size, batch_first=True)
+        elif cell == "lstm":
+            self.rnn = nn.LSTM(input_size, hidden_size, batch_first=True)
+        else:
+            raise ValueError(f"cell must be 'gru', 'lstm' or 'rnn', got {cell!r}.")
+        self.reset_parameters()
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Draw the weights anew from torch's generator."""
+        hidden_size = self.output_size
+        weights = dict(self.rnn.named_parameters())
+        for gate in weights["weight_hh_l0"].split(hidden_size):
+            nn.init.orthogonal_(gate)
+        for gate in weights["weight_ih_l0"].split(hidden_size):
+            nn.init.xavier_uniform_(gate)
+        nn.init.zeros_(weights["bias_ih_l0"])
+        nn.init.zeros_(weights["bias_hh_l0"])
+        if isinstance(self.rnn, nn.LSTM):
+            # PyTorch stacks the gates as input, forget, cell, output.
+            weights["bias_ih_l0"][hidden_size : 2 * hidden_size] = 1.0
+
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
+        """Run over all time steps.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, time, features)
+            The input, `time >= 1`.
+
+        state : Tensor, tuple of Tensor or None, default=None
+            The state after earlier steps, as returned; None starts from zero.
+
+        Returns
+        -------
+        output : Tensor of shape (batch, time, output_size)
+            The hidden vector at every step.
+
+        state : Tensor or tuple of Tensor
+            `h` of shape (1, batch, output_size), for the LSTM the tuple `(h, c)` of two such.
+        """
+        if x.shape[1] <= MAX_STEPS:
+            return self.rnn(x, state)
+        outputs: list[Tensor] = []
+        for chunk in x.split(MAX_STEPS, dim=1):
+            output, state = self.rnn(chunk, state)
+            outputs.append(output)
+        return torch.cat(outputs, dim=1), state
+
+
+#: The cells known by name; a new one is called with (input_size, hidden_size).
+CELLS: dict[str, Callable[..., RecurrentLayer]] = {
+    "gru": partial(TorchLayer, "gru"),
+    "lstm": partial(TorchLayer, "lstm"),
+    "rnn": partial(TorchLayer, "rnn"),
+}
+
+
+def make_layer(
+    cell: CellLike, input_size: int, hidden_size: int, nonlinearity: str = "tanh"
+) -> RecurrentLayer:
+    """Make one recurrent layer from the name or the class of its cell.
+
+    Parameters
+    ----------
+    cell : {"gru", "lstm", "rnn"} or callable
+        A name in `CELLS`, or a class called with `(input_size, hidden_size)`: a
+        :class:`RecurrentLayer`, or a step cell such as :class:`torch.nn.GRUCell`.
+
+    input_size : int
+        Number of features per time step. Values in `[1, inf)`.
+
+    hidden_size : int
+        Size of the state. Values in `[1, inf)`.
+
+    nonlinearity : {"tanh", "relu"}, default="tanh"
+        Activation of the cell "rnn"; the others ignore it.
+
+    Returns
+    -------
+    RecurrentLayer
+        The layer.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+
+    TypeError
+        If `cell` is neither a name nor makes a module that can be unrolled.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skrnn.nn import make_layer
+    >>> make_layer(torch.nn.GRUCell, 3, 8)
+    CellLayer(
+      (cell): GRUCell(3, 8)
+    )
+    """
+    if isinstance(cell, str):
+        if cell not in CELLS:
+            names = ", ".join(repr(name) for name in sorted(CELLS))
+            raise ValueError(f"unknown cell {cell!r}: expected one of {names}, or a cell class.")
+        options = {"nonlinearity": nonlinearity} if cell == "rnn" else {}
+        return CELLS[cell](input_size, hidden_size, **options)
+    if isinstance(cell, nn.Module) or not callable(cell):
+        raise TypeError(
+            f"cell must be a name or a class called with (input_size, hidden_size), got the "
+            f"object {type(cell).__name__}; give its class, for example torch.nn.GRUCell."
+        )
+    built = cell(input_size, hidden_size)
+    if isinstance(built, RecurrentLayer):
+        return built
+    if isinstance(built, nn.RNNBase):
+        raise TypeError(
+            f"torch.nn.{type(built).__name__} runs over whole sequences and is not a step cell; "
+            f"use cell={type(built).__name__.lower()!r} instead."
+        )
+    if not isinstance(built, nn.Module):
+        raise TypeError(f"cell must make a torch.nn.Module, got {type(built).__name__}.")
+    return CellLayer(built, hidden_size)

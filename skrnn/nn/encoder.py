@@ -1,0 +1,156 @@
+"""Encoder: a padded batch of sequences becomes one vector per time step."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from skrnn.nn.cells import CellLike, make_layer
+from skrnn.nn.lengths import Lengths, ValidSteps
+
+__all__ = ["RecurrentEncoder"]
+
+
+class RecurrentEncoder(nn.Module):
+    """Stack of recurrent layers over a padded batch.
+
+    Gives the numbers that :func:`torch.nn.utils.rnn.pack_padded_sequence` would give, without
+    packing: what a sequence is encoded to depends neither on its padding nor on its batch mates.
+
+    Parameters
+    ----------
+    input_size : int
+        Number of features per time step. Values in `[1, inf)`.
+
+    hidden_size : int or tuple of int, default=64
+        Size of the state, for all layers or for each. Values in `[1, inf)`.
+
+    num_layers : int, default=1
+        Number of layers. With a tuple for `hidden_size`, 1 or its length.
+
+    cell : {"lstm", "gru", "rnn"} or callable, default="lstm"
+        The recurrent cell: a name in `CELLS`, or a class called with `(input_size, hidden_size)`.
+
+    nonlinearity : {"tanh", "relu"}, default="tanh"
+        Activation of the cell "rnn"; the others ignore it.
+
+    dropout : float, default=0.0
+        Probability of dropping a feature between two layers. Values in `[0, 1]`.
+
+    bidirectional : bool, default=False
+        Read every sequence backwards as well; `[forward, backward]` are concatenated.
+
+    Attributes
+    ----------
+    output_size : int
+        Number of features of the output.
+
+    num_directions : int
+        2 if bidirectional, else 1.
+
+    See Also
+    --------
+    Pooling : One vector per sequence from the output.
+
+    Notes
+    -----
+    A forward layer meets the padding only after the valid steps, so it needs no mask. The backward
+    layer reads every sequence reversed within its own length, and its output is reversed back.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skrnn.nn import RecurrentEncoder
+    >>> encoder = RecurrentEncoder(3, hidden_size=8, num_layers=2, bidirectional=True)
+    >>> output = encoder(torch.ones(2, 5, 3), lengths=[5, 2])
+    >>> output.shape
+    torch.Size([2, 5, 16])
+    >>> output[1, 2:].abs().sum().item()
+    0.0
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int | Sequence[int] = 64,
+        num_layers: int = 1,
+        *,
+        cell: CellLike = "lstm",
+        nonlinearity: str = "tanh",
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+    ) -> None:
+        super().__init__()
+        self.input_size = input_size
+        self.num_directions = 2 if bidirectional else 1
+        self.layers = nn.ModuleList()
+        self.backward_layers = nn.ModuleList()
+        size = input_size
+        for width in _layer_sizes(hidden_size, num_layers):
+            layer = make_layer(cell, size, width, nonlinearity)
+            self.layers.append(layer)
+            if bidirectional:
+                self.backward_layers.append(make_layer(cell, size, width, nonlinearity))
+            size = layer.output_size * self.num_directions
+        self.dropout = nn.Dropout(dropout)
+        self.output_size = size
+
+    def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
+        """Encode a padded batch.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, time, features)
+            The sequences; the padding may hold anything, NaN included.
+
+        lengths : Tensor, ndarray, sequence of int or None, default=None
+            Number of valid leading steps per sequence, in `[0, time]`. None: all are valid.
+
+        Returns
+        -------
+        Tensor of shape (batch, time, output_size)
+            The output of the last layer, 0 at padding.
+
+        Raises
+        ------
+        ValueError
+            If `x` is not 3-D, has another number of features, or the lengths do not fit it.
+        """
+        if x.ndim != 3:
+            raise ValueError(
+                f"x must have the dimensions (batch, time, features), got shape {tuple(x.shape)}."
+            )
+        if x.shape[2] != self.input_size:
+            raise ValueError(
+                f"x has {x.shape[2]} features per time step, expected {self.input_size}."
+            )
+        valid = ValidSteps.of(lengths, x)
+        if x.shape[0] == 0 or x.shape[1] == 0:
+            return x.new_zeros(x.shape[0], x.shape[1], self.output_size)
+        output = valid.fill(x, 0.0)
+        for depth, layer in enumerate(self.layers):
+            if depth:
+                output = self.dropout(output)
+            forward, _ = layer(output)
+            if self.num_directions == 2:
+                backward, _ = self.backward_layers[depth](valid.reverse(output))
+                forward = torch.cat([forward, valid.reverse(backward)], dim=2)
+            output = forward
+        return valid.fill(output, 0.0)
+
+
+def _layer_sizes(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...]:
+    if num_layers < 1:
+        raise ValueError(f"num_layers must be at least 1, got {num_layers}.")
+    if isinstance(hidden_size, Sequence):
+        sizes = tuple(hidden_size)
+    else:
+        sizes = (int(hidden_size),) * num_layers
+    if num_layers not in (1, len(sizes)):
+        raise ValueError(
+            f"hidden_size gives {len(sizes)} layers but num_layers={num_layers}; "
+            f"leave num_layers at 1 or set it to {len(sizes)}."
+        )
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"hidden_size must be at least 1 in every layer, got {hidden_size}.")
+    return sizes

@@ -1,0 +1,101 @@
+"""Front ends: what a time step holds becomes the features an encoder reads."""
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["TokenEmbedding"]
+
+
+class TokenEmbedding(nn.Module):
+    """Look up a learned vector for every token id.
+
+    Parameters
+    ----------
+    vocabulary_size : int
+        Number of ids, the two reserved ones included: 0 is padding and 1 an unknown token.
+        Values in `[2, inf)`.
+
+    embedding_dim : int
+        Number of features of a vector. Values in `[1, inf)`.
+
+    dropout : float, default=0.0
+        Probability of dropping a feature of a vector. Values in `[0, 1]`.
+
+    Attributes
+    ----------
+    output_size : int
+        `embedding_dim`.
+
+    Notes
+    -----
+    The vector of id 0 is zero and gets no gradient. The others start from a standard normal
+    distribution.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skrnn.nn import TokenEmbedding
+    >>> embedding = TokenEmbedding(vocabulary_size=5, embedding_dim=3)
+    >>> embedding(torch.tensor([[4, 1, 0]])).shape
+    torch.Size([1, 3, 3])
+    """
+
+    def __init__(self, vocabulary_size: int, embedding_dim: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        if vocabulary_size < 2:
+            raise ValueError(
+                f"vocabulary_size must be at least 2, got {vocabulary_size}: id 0 is padding and "
+                f"id 1 an unknown token."
+            )
+        if embedding_dim < 1:
+            raise ValueError(f"embedding_dim must be at least 1, got {embedding_dim}.")
+        self.embedding = nn.Embedding(vocabulary_size, embedding_dim, padding_idx=0)
+        self.dropout = nn.Dropout(dropout)
+        self.vocabulary_size = vocabulary_size
+        self.output_size = embedding_dim
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Embed a padded batch of ids.
+
+        Parameters
+        ----------
+        ids : Tensor of shape (batch, time) or (batch, time, 1)
+            Whole numbers of any numeric type in `[0, vocabulary_size)`.
+
+        Returns
+        -------
+        Tensor of shape (batch, time, embedding_dim)
+            One vector per time step.
+
+        Raises
+        ------
+        ValueError
+            If the shape does not fit, or an id on the CPU is not whole or out of range. Ids on an
+            accelerator are not looked at, because the host would have to wait for it.
+        """
+        if ids.ndim == 3 and ids.shape[2] == 1:
+            ids = ids.squeeze(2)
+        if ids.ndim != 2:
+            raise ValueError(
+                f"token ids must have the shape (batch, time) or (batch, time, 1), "
+                f"got {tuple(ids.shape)}."
+            )
+        if ids.device.type == "cpu" and ids.numel() and not torch.compiler.is_compiling():
+            self._check_ids(ids)
+        return self.dropout(self.embedding(ids.to(torch.int64)))
+
+    def _check_ids(self, ids: Tensor) -> None:
+        if ids.is_floating_point():
+            wrong = ids != ids.round()
+            if bool(wrong.any()):
+                raise ValueError(
+                    f"token id {ids[wrong][0].item()} is not a whole number; encode the tokens as "
+                    f"ids from 0 to {self.vocabulary_size - 1}."
+                )
+        lowest, highest = (value.item() for value in ids.aminmax())
+        if lowest < 0 or highest >= self.vocabulary_size:
+            wrong_id = lowest if lowest < 0 else highest
+            raise ValueError(
+                f"token id {wrong_id:.0f} is outside the vocabulary of {self.vocabulary_size}; use "
+                f"1 for tokens that were not seen before."
+            )

@@ -1,0 +1,254 @@
+"""Network: scaler, front end, encoder, pooling and head in a row."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypedDict, cast
+
+import torch
+from torch import Tensor, nn
+
+from skrnn.nn.cells import CellLike
+from skrnn.nn.encoder import RecurrentEncoder
+from skrnn.nn.frontends import TokenEmbedding
+from skrnn.nn.heads import Head, HeadLike, make_head
+from skrnn.nn.lengths import Lengths, ValidSteps
+from skrnn.nn.pooling import Pooling
+from skrnn.nn.scaler import FeatureScaler
+
+__all__ = ["NetworkSpec", "SequenceNetwork"]
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+class NetworkSpec(TypedDict):
+    """What :meth:`SequenceNetwork.build` reads: plain values by name."""
+
+    n_features: int
+    cell: CellLike
+    hidden_size: int | Sequence[int]
+    num_layers: int
+    nonlinearity: str
+    bidirectional: bool
+    dropout: float
+    pooling: str | Sequence[str] | None
+    embedding_dim: int | None
+    vocabulary_size: int | None
+    head: HeadLike
+    n_outputs: int
+    quantiles: Sequence[float]
+    dtype: str
+
+
+_DEFAULTS: dict[str, object] = {
+    "cell": "lstm",
+    "hidden_size": 64,
+    "num_layers": 1,
+    "nonlinearity": "tanh",
+    "bidirectional": False,
+    "dropout": 0.0,
+    "pooling": ("mean", "max", "last"),
+    "embedding_dim": None,
+    "vocabulary_size": None,
+    "quantiles": (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95),
+    "dtype": "float32",
+}
+
+
+class SequenceNetwork(nn.Module):
+    """Network from padded sequences to the raw values of a head.
+
+    Parameters
+    ----------
+    encoder : torch.nn.Module
+        Called with `(x, lengths)`, gives (batch, time, output_size), as :class:`RecurrentEncoder`.
+
+    pooling : Pooling or None
+        Makes one vector per sequence; None keeps one per time step.
+
+    head : Head
+        Makes the raw values, and knows their loss.
+
+    scaler : FeatureScaler or None, default=None
+        Applied to the input first.
+
+    frontend : torch.nn.Module or None, default=None
+        Makes the features the encoder reads, as :class:`TokenEmbedding`; applied after the scaler.
+
+    dropout : float, default=0.0
+        Probability of dropping a feature of the representation before the head. Values in
+        `[0, 1]`.
+
+    See Also
+    --------
+    RecurrentEncoder : The recurrent layers.
+    make_head : Heads by the name of their loss.
+
+    Notes
+    -----
+    Padding is set to 0 before anything else: whatever it holds, NaN included, outputs and
+    gradients are the same.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skrnn.nn import CategoricalHead, Pooling, RecurrentEncoder, SequenceNetwork
+    >>> encoder = RecurrentEncoder(3, hidden_size=8)
+    >>> pooling = Pooling(encoder.output_size, ("mean", "last"))
+    >>> network = SequenceNetwork(encoder, pooling, CategoricalHead(pooling.output_size, 2))
+    >>> raw = network(torch.ones(4, 5, 3), lengths=[5, 5, 2, 1])
+    >>> network.head.predict(raw).shape
+    torch.Size([4, 2])
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        pooling: Pooling | None,
+        head: Head,
+        scaler: FeatureScaler | None = None,
+        frontend: nn.Module | None = None,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.scaler = scaler
+        self.frontend = frontend
+        self.encoder = encoder
+        self.pooling = pooling
+        self.dropout = nn.Dropout(dropout)
+        self.head = head
+
+    @classmethod
+    def build(cls, spec: Mapping[str, object]) -> "SequenceNetwork":
+        """Build a network from plain values.
+
+        Parameters
+        ----------
+        spec : mapping
+            `n_features`, `head` (a name in `HEADS` or a head class) and `n_outputs`, and what
+            differs from the defaults among `cell`, `hidden_size`, `num_layers`, `nonlinearity`,
+            `bidirectional`, `dropout`, `pooling` (None: one output per time step),
+            `embedding_dim` with `vocabulary_size` (None: the input holds numbers, not token ids),
+            `quantiles` and `dtype` ("float32" or "float64").
+
+        Returns
+        -------
+        SequenceNetwork
+            With random weights from torch's generator; `dropout` acts on embeddings, between
+            layers and before the head. Where the input holds numbers, `scaler` changes nothing
+            until it is given statistics by `network.scaler.set(mean, scale)`.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing or unknown, or a value is out of its range.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skrnn.nn import SequenceNetwork
+        >>> network = SequenceNetwork.build(
+        ...     {"n_features": 3, "hidden_size": 8, "head": "quantile", "n_outputs": 1}
+        ... )
+        >>> network.head.predict(network(torch.ones(4, 5, 3))).shape
+        torch.Size([4, 1])
+        """
+        full = _complete(spec)
+        size, scaler, frontend = full["n_features"], None, None
+        if full["embedding_dim"] is None:
+            scaler = FeatureScaler.identity(size)
+        else:
+            if full["vocabulary_size"] is None:
+                raise ValueError("embedding_dim needs vocabulary_size, the number of token ids.")
+            frontend = TokenEmbedding(
+                full["vocabulary_size"], full["embedding_dim"], full["dropout"]
+            )
+            size = frontend.output_size
+        encoder = RecurrentEncoder(
+            size,
+            full["hidden_size"],
+            full["num_layers"],
+            cell=full["cell"],
+            nonlinearity=full["nonlinearity"],
+            dropout=full["dropout"],
+            bidirectional=full["bidirectional"],
+        )
+        size, pooling = encoder.output_size, None
+        if full["pooling"] is not None:
+            pooling = Pooling(size, full["pooling"], encoder.num_directions)
+            size = pooling.output_size
+        head = make_head(full["head"], size, full["n_outputs"], full["quantiles"])
+        network = cls(encoder, pooling, head, scaler, frontend, full["dropout"])
+        return network.to(DTYPES[full["dtype"]])
+
+    def encode(self, x: Tensor, lengths: Lengths = None) -> Tensor:
+        """Compute the representation of every sequence, or of every time step without pooling.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, time, features)
+            The sequences; the padding may hold anything, NaN included.
+
+        lengths : Tensor, ndarray, sequence of int or None, default=None
+            Number of valid leading steps per sequence, in `[0, time]`. None: all are valid.
+
+        Returns
+        -------
+        Tensor of shape (batch, size) or (batch, time, size)
+            The representation; per step it is 0 at padding.
+
+        Raises
+        ------
+        ValueError
+            If `x` has another number of features or dimensions, or the lengths do not fit it.
+        """
+        valid = ValidSteps.of(lengths, x)
+        x = valid.fill(x, 0.0)
+        if self.scaler is not None:
+            x = self.scaler(x)
+        if self.frontend is not None:
+            x = self.frontend(x)
+        output = self.encoder(x, valid)
+        if self.pooling is None:
+            return output
+        return self.pooling(
+            output, valid, padding_is_zero=isinstance(self.encoder, RecurrentEncoder)
+        )
+
+    def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
+        """Compute the raw values of the head.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, time, features)
+            The sequences; the padding may hold anything, NaN included.
+
+        lengths : Tensor, ndarray, sequence of int or None, default=None
+            Number of valid leading steps per sequence, in `[0, time]`. None: all are valid.
+
+        Returns
+        -------
+        Tensor of shape (batch, raw_size) or (batch, time, raw_size)
+            What `head.loss` and `head.predict` read; per time step without pooling.
+
+        Raises
+        ------
+        ValueError
+            If `x` has another number of features or dimensions, or the lengths do not fit it.
+        """
+        return self.head(self.dropout(self.encode(x, lengths)))
+
+
+def _complete(spec: Mapping[str, object]) -> NetworkSpec:
+    known = set(NetworkSpec.__annotations__)
+    unknown = sorted(set(spec) - known)
+    if unknown:
+        raise ValueError(
+            f"unknown name in the specification of a network: {', '.join(unknown)}; "
+            f"expected among {', '.join(sorted(known))}."
+        )
+    full = {**_DEFAULTS, **spec}
+    missing = sorted(known - set(full))
+    if missing:
+        raise ValueError(f"the specification of a network lacks {', '.join(missing)}.")
+    if full["dtype"] not in DTYPES:
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {full['dtype']!r}.")
+    return cast("NetworkSpec", full)

@@ -1,0 +1,19 @@
+"""Transformers that prepare sequences: padding, scaling, imputing, windowing, tokens, tables."""
+
+from skrnn.preprocessing._frames import sequences_from_frame, sequences_to_frame
+from skrnn.preprocessing._imputing import SequenceImputer
+from skrnn.preprocessing._padding import SequencePadder
+from skrnn.preprocessing._scaling import SequenceScaler
+from skrnn.preprocessing._tokenizing import SequenceTokenizer
+from skrnn.preprocessing._windowing import SlidingWindow, make_windows
+
+__all__ = [
+    "SequenceImputer",
+    "SequencePadder",
+    "SequenceScaler",
+    "SequenceTokenizer",
+    "SlidingWindow",
+    "make_windows",
+    "sequences_from_frame",
+    "sequences_to_frame",
+]

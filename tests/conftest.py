@@ -1,0 +1,46 @@
+"""Small ragged data for the tests."""
+
+import numpy as np
+import pytest
+
+N_FEATURES = 3
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Return a generator that starts at the same place in every test."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def ragged(rng: np.random.Generator) -> list[np.ndarray]:
+    """Return 24 sequences of 2 to 9 steps and 3 features, float64."""
+    return [rng.normal(size=(n_steps, N_FEATURES)) for n_steps in rng.integers(2, 10, size=24)]
+
+
+@pytest.fixture
+def labels(ragged: list[np.ndarray]) -> np.ndarray:
+    """Return a label for each sequence of `ragged`: whether its first feature is mostly positive.
+
+    Both labels occur at least five times.
+    """
+    means = np.array([x[:, 0].mean() for x in ragged])
+    return np.where(means > np.median(means), "up", "down")
+
+
+@pytest.fixture
+def numbers(ragged: list[np.ndarray]) -> np.ndarray:
+    """Return a number for each sequence of `ragged`: the mean of its second feature."""
+    return np.array([x[:, 1].mean() for x in ragged])
+
+
+@pytest.fixture
+def step_labels(ragged: list[np.ndarray]) -> list[np.ndarray]:
+    """Return a label for each time step of `ragged`: the sign of the third feature."""
+    return [np.where(x[:, 2] > 0, "high", "low") for x in ragged]
+
+
+@pytest.fixture
+def step_numbers(ragged: list[np.ndarray]) -> list[np.ndarray]:
+    """Return a number for each time step of `ragged`: the running mean of the first feature."""
+    return [np.cumsum(x[:, 0]) / np.arange(1, len(x) + 1) for x in ragged]
