@@ -8,7 +8,7 @@ often as asked.
 """
 
 # %%
-# Each sequence is a walk with a drift of its own, seen for 10 to 40 steps. The target is where the
+# Each sequence is a walk with a drift of its own, seen for 10 to 25 steps. The target is where the
 # walk will stand ten steps later. Walks have small or large steps, so some targets are much less
 # certain.
 import matplotlib.pyplot as plt
@@ -21,7 +21,7 @@ HORIZON = 10
 
 
 def walk():
-    n_timesteps = rng.integers(10, 41)
+    n_timesteps = rng.integers(10, 26)
     drift, spread = rng.normal(0, 0.3), rng.choice([0.2, 1.0])
     steps = drift + spread * rng.normal(size=n_timesteps + HORIZON)
     position = np.cumsum(steps)
@@ -29,18 +29,18 @@ def walk():
     return np.column_stack([seen, steps[:n_timesteps]]), position[-1] - position[n_timesteps - 1]
 
 
-X, y = map(list, zip(*[walk() for _ in range(900)], strict=True))
+X, y = map(list, zip(*[walk() for _ in range(1300)], strict=True))
 y = np.array(y)
-X_train, y_train, X_test, y_test = X[:600], y[:600], X[600:], y[600:]
+X_train, y_train, X_test, y_test = X[:1000], y[:1000], X[1000:], y[1000:]
 
 # %%
 # Fit, and ask for intervals that should hold 80 % of the targets.
 regressor = RNNRegressor(
     loss="quantile",
     hidden_size=16,
-    max_epochs=30,
+    max_epochs=20,
     early_stopping=True,
-    validation_fraction=0.2,
+    validation_fraction=0.25,
     random_state=0,
 )
 regressor.fit(X_train, y_train)

@@ -20,12 +20,12 @@ rng = np.random.default_rng(0)
 
 def oscillation(speeds_up):
     n_timesteps = rng.integers(20, 81)
-    rate = np.linspace(0.3, 0.9, n_timesteps)
+    rate = np.linspace(0.4, 0.8, n_timesteps)
     if not speeds_up:
         rate = rate[::-1]
     phase = rng.uniform(0, 2 * np.pi) + np.cumsum(rate)
     clean = np.column_stack([np.sin(phase), np.cos(phase)])
-    return clean + 0.2 * rng.normal(size=clean.shape)
+    return clean + 0.7 * rng.normal(size=clean.shape)
 
 
 y = np.array(["faster", "slower"] * 150)
@@ -44,7 +44,7 @@ plt.show()
 # The list of arrays goes straight into ``fit``.
 from skrnn import RNNClassifier
 
-classifier = RNNClassifier(cell="gru", hidden_size=16, max_epochs=25, random_state=0)
+classifier = RNNClassifier(hidden_size=16, max_epochs=20, random_state=0)
 classifier.fit(X_train, y_train)
 print(f"test accuracy: {classifier.score(X_test, y_test):.2f}")
 

@@ -48,11 +48,12 @@ def main():
     print(f"{len(X_train)} training and {len(X_test)} test utterances", end=", ")
     print(f"{min(lengths)} to {max(lengths)} time steps of {X_train[0].shape[1]} features")
 
-    model = Pipeline([("scale", SequenceScaler()), ("rnn", RNNClassifier(random_state=0))])
+    classifier = RNNClassifier(max_epochs=50, random_state=0)
+    model = Pipeline([("scale", SequenceScaler()), ("rnn", classifier)])
     grid = {"rnn__hidden_size": [32, 64]}
     folds = StratifiedKFold(n_splits=3, shuffle=True, random_state=0)
     start = perf_counter()
-    search = GridSearchCV(model, grid, cv=folds).fit(X_train, y_train)
+    search = GridSearchCV(model, grid, cv=folds, n_jobs=2).fit(X_train, y_train)
     settings, scores = search.cv_results_["params"], search.cv_results_["mean_test_score"]
     print(f"Searched {len(settings)} settings in {perf_counter() - start:.0f} s:")
     for setting, score in zip(settings, scores, strict=True):

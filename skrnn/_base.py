@@ -318,7 +318,7 @@ class RecurrentEstimator(
             )
 
     def _conclude(self, outcome: Any) -> None:
-        self.interrupted_ = outcome.interrupted is not None and bool(self.history_)
+        self.interrupted_ = outcome.interrupted is not None and outcome.restored
         if outcome.interrupted is not None:
             raise outcome.interrupted
 

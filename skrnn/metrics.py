@@ -53,7 +53,7 @@ def sequence_accuracy_score(
 
     Returns
     -------
-    score : float
+    float
         Between 0 and 1 with ``normalize=True``; higher is better.
 
     Raises
@@ -118,7 +118,7 @@ def sequence_f1_score(
 
     Returns
     -------
-    score : float or ndarray of shape (n_labels,)
+    float or ndarray of shape (n_labels,)
         Between 0 and 1; higher is better.
 
     Raises
@@ -173,7 +173,7 @@ def sequence_mean_squared_error(
 
     Returns
     -------
-    loss : float or ndarray of shape (n_outputs,)
+    float or ndarray of shape (n_outputs,)
         In squared units of y; 0 is best.
 
     Raises
@@ -215,7 +215,7 @@ def sequence_mean_absolute_error(
 
     Returns
     -------
-    loss : float or ndarray of shape (n_outputs,)
+    float or ndarray of shape (n_outputs,)
         In units of y; 0 is best.
 
     Raises
@@ -257,7 +257,7 @@ def sequence_r2_score(
 
     Returns
     -------
-    score : float or ndarray of shape (n_outputs,)
+    float or ndarray of shape (n_outputs,)
         1 is best, 0 is as good as the mean of all steps, negative is worse than it.
 
     Raises

@@ -116,7 +116,8 @@ class BestWeights(Callback):
     Parameters
     ----------
     patience : int or None
-        Epochs without improvement before the training stops; None never stops.
+        Epochs without improvement before the training stops. With None it never stops and the last
+        weights are kept, whatever the validation loss.
 
     tol : float
         Smallest decrease of the validation loss that counts as an improvement.
@@ -136,7 +137,7 @@ class BestWeights(Callback):
         weights = {k: v.detach().clone() for k, v in net.module_.state_dict().items()}
         if not all(torch.isfinite(v).all() for v in weights.values()):
             return
-        if dataset_valid is None:
+        if dataset_valid is None or self.patience is None:
             self.last_ = weights
             return
         loss = net.history[-1, "valid_loss"]
@@ -150,7 +151,7 @@ class BestWeights(Callback):
             self.reference_, self.waited_ = loss, 0
         else:
             self.waited_ += 1
-        if self.patience is not None and self.waited_ >= self.patience:
+        if self.waited_ >= self.patience:
             raise StopTraining
 
     def restore(self, net: Any) -> bool:

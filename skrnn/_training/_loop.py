@@ -61,10 +61,11 @@ class TrainingPlan:
 
 @dataclass
 class Outcome:
-    """How a training ended."""
+    """How a training ended, and whether a whole epoch is left to use."""
 
     interrupted: KeyboardInterrupt | None = None
     diverged: bool = False
+    restored: bool = True
 
 
 def train(
@@ -117,9 +118,12 @@ def train(
         outcome = _run(net, (train_set, valid_set), epochs, budget)
     finally:
         net.callbacks_ = usual
-    restored = best.restore(net)
+    outcome.restored = best.restore(net)
     if outcome.diverged:
-        _report_divergence(net, restored)
+        _report_divergence(net, outcome.restored)
+    if len(net.history) and "dur" not in net.history[-1]:
+        # The epoch that was cut short is not part of the result.
+        del net.history[-1]
     return outcome
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from skrnn.nn.cells import CellLike
 from skrnn.nn.encoder import RecurrentEncoder
 from skrnn.nn.frontends import TokenEmbedding
-from skrnn.nn.heads import Head, HeadLike, make_head
+from skrnn.nn.heads import DEFAULT_QUANTILES, Head, HeadLike, make_head
 from skrnn.nn.lengths import Lengths, ValidSteps
 from skrnn.nn.pooling import Pooling
 from skrnn.nn.scaler import FeatureScaler
@@ -48,7 +48,7 @@ _DEFAULTS: dict[str, object] = {
     "pooling": ("mean", "max", "last"),
     "embedding_dim": None,
     "vocabulary_size": None,
-    "quantiles": (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95),
+    "quantiles": DEFAULT_QUANTILES,
     "dtype": "float32",
 }
 

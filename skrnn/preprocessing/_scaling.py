@@ -274,9 +274,6 @@ def _mean_and_deviation(
     total = np.maximum(np.add.reduceat(observed, starts, axis=0), np.finfo(np.float64).tiny)
     values = np.nan_to_num(values)
     mean = np.add.reduceat(observed * values, starts, axis=0) / total
-    # A second pass takes out what rounding left in the mean of a long series.
-    rest = values - np.repeat(mean, lengths, axis=0)
-    mean += np.add.reduceat(observed * rest, starts, axis=0) / total
     squares = (values - np.repeat(mean, lengths, axis=0)) ** 2
     return mean, np.sqrt(np.add.reduceat(observed * squares, starts, axis=0) / total)
 

@@ -218,7 +218,7 @@ def check_sequence_estimator(
 
     Returns
     -------
-    results : list of dict
+    list of dict
         One per law, with keys ``"estimator"``, ``"estimator_name"``, ``"check_name"``,
         ``"exception"`` (None where it passed), ``"status"`` ("passed", "failed", "skipped" or
         "xfail"), ``"expected_to_fail"`` and ``"expected_to_fail_reason"``.
@@ -324,7 +324,7 @@ def parametrize_with_sequence_checks(
 
     Returns
     -------
-    decorator : pytest.MarkDecorator
+    pytest.MarkDecorator
         Result of ``pytest.mark.parametrize``.
 
     Raises

@@ -110,6 +110,12 @@ def test_f016_a_constant_feature_becomes_zero(
         )
 
 
+def test_f016_rounding_of_the_mean_does_not_show() -> None:
+    X = [np.full((n, 1), 0.1) for n in range(1, 200)]
+    result = SequenceScaler(per="sequence").fit_transform(X)
+    assert all((x == 0).all() for x in result)
+
+
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("per", ["dataset", "sequence"])
 def test_missing_values_do_not_count_and_stay(
