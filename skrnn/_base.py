@@ -29,6 +29,9 @@ from skrnn._training import (
     ScikitLearnBridge,
     SequenceDataset,
     TrainingPlan,
+    device_or_cpu,
+    network_from_state,
+    network_to_state,
     own_randomness,
     resolve_device,
     resolve_optimizer,
@@ -37,7 +40,6 @@ from skrnn._training import (
     train,
     wants_holdout,
 )
-from skrnn._training._state import device_or_cpu, network_from_state, network_to_state
 from skrnn._validation import validate_sequences
 from skrnn.nn import SequenceNetwork
 
@@ -87,6 +89,15 @@ class Samples:
         if self.per_step:
             keep = np.array([part.any() for part in split_steps(keep, self.sequences)])
         return self.take(np.flatnonzero(keep))
+
+
+def plain_row(row: dict[str, Any]) -> dict[str, Any]:
+    """One epoch of skorch's history in plain numbers and without its batches."""
+    return {
+        name: float(value) if isinstance(value, np.floating) else value
+        for name, value in row.items()
+        if name != "batches"
+    }
 
 
 class RecurrentEstimator(
@@ -256,7 +267,7 @@ class RecurrentEstimator(
             **self._head_spec(),
         }
         network = SequenceNetwork.build(self._spec)
-        if self.standardize and self.embedding_dim is None:
+        if self.standardize and network.scaler is not None:
             network.scaler.set(*weighted_moments(sequences.values, samples.step_weight()))
         self._learn_scale(samples, network.head)
         network.head.initialize(torch.as_tensor(self._encode_target(samples)))
@@ -372,7 +383,7 @@ class RecurrentEstimator(
         Returns
         -------
         features : ndarray of shape (n_samples, n_features_out)
-            With ``return_sequences=True`` a list of arrays of shape (n_timesteps_i, n_features_out).
+            With ``return_sequences=True`` a list of arrays (n_timesteps_i, n_features_out).
 
         Raises
         ------
@@ -389,10 +400,7 @@ class RecurrentEstimator(
     @property
     def history_(self) -> list[dict[str, Any]]:
         """One dict per epoch: losses, gradient norm, learning rate and duration."""
-        return [
-            {k: float(v) if isinstance(v, np.floating) else v for k, v in row.items() if k != "batches"}
-            for row in self.net_.history.to_list()
-        ]
+        return [plain_row(row) for row in self.net_.history.to_list()]
 
     @property
     def n_iter_(self) -> int:

@@ -381,12 +381,12 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         """
         if classes is None and not hasattr(self, "net_"):
             raise ValueError("classes must be passed on the first call to partial_fit.")
-        if classes is not None and hasattr(self, "net_"):
-            if not np.array_equal(self.classes_, np.unique(np.asarray(classes))):
-                raise ValueError(
-                    f"classes={classes!r} is not the same as on the last call to partial_fit, "
-                    f"was: {self.classes_!r}."
-                )
+        changed = classes is not None and hasattr(self, "net_")
+        if changed and not np.array_equal(self.classes_, np.unique(np.asarray(classes))):
+            raise ValueError(
+                f"classes={classes!r} is not the same as on the last call to partial_fit, "
+                f"was: {self.classes_!r}."
+            )
         return self._partial_fit(X, y, sample_weight, classes)
 
     def predict(self, X: Any) -> Any:

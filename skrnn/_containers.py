@@ -155,9 +155,7 @@ def _list_columns(X: Any) -> tuple[list[list[NDArray]], list[str] | None] | None
 # -- converting a container -------------------------------------------------------------------
 
 
-def _from_cells(
-    columns: list[list[NDArray]], names: list[str] | None, dtype: Any
-) -> Sequences:
+def _from_cells(columns: list[list[NDArray]], names: list[str] | None, dtype: Any) -> Sequences:
     items = []
     for i, cells in enumerate(zip(*columns, strict=True)):
         lengths = {len(cell) for cell in cells}

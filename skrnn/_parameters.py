@@ -128,7 +128,7 @@ def check_combinations(estimator: Any) -> None:
     """
     sizes = estimator.hidden_size
     if not isinstance(sizes, Integral):
-        if not sizes or not all(isinstance(s, Integral) and s > 0 for s in sizes):
+        if not sizes or not all(isinstance(s, Integral) and int(s) > 0 for s in sizes):
             raise ValueError(
                 f"hidden_size={sizes!r} must hold one positive integer per layer, as (64, 32)."
             )
@@ -147,9 +147,7 @@ def check_combinations(estimator: Any) -> None:
             f"{len(split)}."
         )
     schedule = estimator.lr_schedule
-    if inspect.isclass(schedule) and not issubclass(
-        schedule, torch.optim.lr_scheduler.LRScheduler
-    ):
+    if inspect.isclass(schedule) and not issubclass(schedule, torch.optim.lr_scheduler.LRScheduler):
         raise ValueError(f"lr_schedule={schedule!r} is not a torch learning-rate scheduler class.")
 
 

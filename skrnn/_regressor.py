@@ -511,7 +511,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
             steps, padding never counts.
         """
         if self.return_sequences:
-            return sequence_r2_score(y, self.predict(X), sample_weight=sample_weight)
+            return float(sequence_r2_score(y, self.predict(X), sample_weight=sample_weight))
         return super().score(X, y, sample_weight=sample_weight)
 
     # -- what the base asks for ---------------------------------------------------------------

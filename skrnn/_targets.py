@@ -119,7 +119,8 @@ def weighted_moments(
     blocks = [slice(i, i + _BLOCK) for i in range(0, len(values), _BLOCK)]
     weights = [None if weight is None else weight[block] for block in blocks]
     totals = [
-        len(values[block]) if w is None else w.sum() for block, w in zip(blocks, weights, strict=True)
+        len(values[block]) if w is None else w.sum()
+        for block, w in zip(blocks, weights, strict=True)
     ]
 
     def average(rows: Callable[[slice], NDArray]) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from skrnn._training._optimizers import (
     resolve_optimizer,
     resolve_precision,
 )
+from skrnn._training._state import device_or_cpu, network_from_state, network_to_state
 
 __all__ = [
     "SCHEDULES",
@@ -24,6 +25,9 @@ __all__ = [
     "StopTraining",
     "TrainBatches",
     "TrainingPlan",
+    "device_or_cpu",
+    "network_from_state",
+    "network_to_state",
     "own_randomness",
     "resolve_device",
     "resolve_optimizer",

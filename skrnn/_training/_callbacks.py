@@ -129,7 +129,8 @@ class BestWeights(Callback):
 
     def on_train_begin(self, net: Any, **kwargs: Any) -> None:
         """Forget earlier trainings."""
-        self.best_, self.last_ = None, None
+        self.best_: dict[str, torch.Tensor] | None = None
+        self.last_: dict[str, torch.Tensor] | None = None
         self.best_loss_, self.reference_, self.waited_ = np.inf, np.inf, 0
 
     def on_epoch_end(self, net: Any, dataset_valid: Any = None, **kwargs: Any) -> None:

@@ -101,9 +101,7 @@ class SequenceNetMixin:
     ) -> TrainBatches | OrderedBatches:
         """Random batches for training, ordered ones otherwise."""
         if training:
-            return TrainBatches(
-                dataset, self.batch_size, self.random_state_, self.time_budget_
-            )
+            return TrainBatches(dataset, self.batch_size, self.random_state_, self.time_budget_)
         return OrderedBatches(dataset, self.batch_size)
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:

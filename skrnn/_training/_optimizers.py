@@ -71,7 +71,8 @@ def parameter_groups(network: nn.Module, weight_decay: float | None) -> list[dic
 
     Shrinking recurrent weights shortens the memory of the network, shrinking biases only shifts it.
     """
-    decayed, free = [], []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -122,7 +123,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
         resolved = torch.device(device)
     except RuntimeError:
         raise ValueError(
-            f"device={device!r} is not a torch device; use 'auto', 'cpu', 'cuda', 'cuda:0' or 'mps'."
+            f"device={device!r} is not a torch device; use 'auto', 'cpu', 'cuda', 'cuda:0' or "
+            "'mps'."
         ) from None
     missing = {
         "cuda": not torch.cuda.is_available(),
