@@ -1,21 +1,18 @@
-"""Base: how every estimator builds, fits and runs its network."""
+"""Base: how every estimator checks its data, builds its network and fits it."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils import Tags, check_random_state
-from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
+from skrnn._fitted import FittedNetMixin
 from skrnn._parameters import (
     CONSTRAINTS,
     NetParamsMixin,
@@ -24,21 +21,17 @@ from skrnn._parameters import (
     torch_dtype,
 )
 from skrnn._sequences import Sequences
-from skrnn._targets import check_weights, split_steps, weighted_moments
+from skrnn._targets import Samples, check_weights, weighted_moments
 from skrnn._training import (
     ScikitLearnBridge,
     SequenceDataset,
     TrainingPlan,
-    device_or_cpu,
-    network_from_state,
-    network_to_state,
     own_randomness,
     resolve_device,
     resolve_optimizer,
     resolve_precision,
     split_holdout,
     train,
-    wants_holdout,
 )
 from skrnn._validation import validate_sequences
 from skrnn.nn import SequenceNetwork
@@ -51,62 +44,7 @@ except ImportError:  # pragma: no cover
         """Stand-in for versions of scikit-learn without callbacks."""
 
 
-# Prediction runs in batches of at least this size: smaller ones leave the processor idle.
-INFERENCE_BATCH_SIZE = 64
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Checked sequences with their targets and weights, one target per sequence or per step."""
-
-    sequences: Sequences
-    target: NDArray
-    weight: NDArray | None
-    per_step: bool
-
-    def take(self, indices: NDArray[np.integer]) -> Samples:
-        """Copy of the samples at `indices`."""
-        rows = self.sequences.step_index(indices) if self.per_step else indices
-        weight = None if self.weight is None else self.weight[rows]
-        return replace(
-            self,
-            sequences=self.sequences.take(indices),
-            target=self.target[rows],
-            weight=weight,
-        )
-
-    def step_weight(self) -> NDArray | None:
-        """Weights of the steps of the inputs."""
-        if self.weight is None or self.per_step:
-            return self.weight
-        return np.repeat(self.weight, self.sequences.lengths)
-
-    def without_zero_weights(self) -> Samples:
-        """Drop sequences that count nothing at all."""
-        if self.weight is None or (self.weight > 0).all():
-            return self
-        keep = self.weight > 0
-        if self.per_step:
-            keep = np.array([part.any() for part in split_steps(keep, self.sequences)])
-        return self.take(np.flatnonzero(keep))
-
-
-def plain_row(row: dict[str, Any]) -> dict[str, Any]:
-    """One epoch of skorch's history in plain numbers and without its batches."""
-    return {
-        name: float(value) if isinstance(value, np.floating) else value
-        for name, value in row.items()
-        if name != "batches"
-    }
-
-
-class RecurrentEstimator(
-    NetParamsMixin,
-    CallbackSupportMixin,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-    BaseEstimator,
-):
+class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, BaseEstimator):
     """What classifier and regressor share.
 
     A subclass says which net to use (``_net_class``), checks its targets (``_check_target``),
@@ -120,9 +58,9 @@ class RecurrentEstimator(
         "https://skrnn.readthedocs.io/en/latest/api/generated/skrnn.{estimator_name}.html"
     )
     _net_class: type
-    net_: Any
-
-    # -- fitting ------------------------------------------------------------------------------
+    # early_stopping="auto" holds samples out from this number on; below it every sample is worth
+    # more as training data than as a judge.
+    _holdout_from: int
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, groups: Any, classes: Any = None
@@ -235,7 +173,8 @@ class RecurrentEstimator(
         if isinstance(split, tuple):
             return samples, self._weigh(self._check(split[0], split[1], None, reset=False))
         n_samples = len(samples.sequences)
-        if not wants_holdout(self.early_stopping, n_samples, split):
+        enough = n_samples >= self._holdout_from or split is not None
+        if not (enough if self.early_stopping == "auto" else self.early_stopping):
             return samples, None
         parts = split_holdout(
             n_samples,
@@ -346,90 +285,6 @@ class RecurrentEstimator(
     def _calibrate(self, validation: Samples | None) -> None:
         """Learn from the validation part after training; nothing by default."""
 
-    # -- using the fitted network -------------------------------------------------------------
-
-    def _run(self, X: Any, encode: bool = False) -> tuple[Tensor, Sequences]:
-        """Raw outputs (or representations) in float64, in order and on the CPU."""
-        check_is_fitted(self)
-        sequences = self._check_sequences(X, reset=False)
-        return self._run_sequences(sequences, encode), sequences
-
-    def _run_sequences(self, sequences: Sequences, encode: bool = False) -> Tensor:
-        dataset = SequenceDataset(
-            sequences,
-            per_step=self.return_sequences,
-            dtype=torch_dtype(self.dtype),
-            device=self.net_.device,
-        )
-        size = max(self.batch_size, INFERENCE_BATCH_SIZE)
-        return self.net_.predict_flat(dataset, size, encode).double()
-
-    def _head(self) -> Any:
-        """The head on the CPU in float64, where predictions are made."""
-        return copy.deepcopy(self.net_.module_.head).cpu().double()
-
-    def _per_sequence(self, flat: NDArray, sequences: Sequences) -> Any:
-        """Cut per-step results into a list, leave results per sequence as they are."""
-        return split_steps(flat, sequences) if self.return_sequences else flat
-
-    def transform(self, X: Any) -> Any:
-        """Turn sequences into features: the pooled hidden state of the network.
-
-        Parameters
-        ----------
-        X : array-like, frame or collection
-            Sequences, as in `fit`.
-
-        Returns
-        -------
-        features : ndarray of shape (n_samples, n_features_out)
-            With ``return_sequences=True`` a list of arrays (n_timesteps_i, n_features_out).
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
-        """
-        flat, sequences = self._run(X, encode=True)
-        return self._per_sequence(flat.numpy(), sequences)
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.net_.module_.head.input_size
-
-    @property
-    def history_(self) -> list[dict[str, Any]]:
-        """One dict per epoch: losses, gradient norm, learning rate and duration."""
-        return [plain_row(row) for row in self.net_.history.to_list()]
-
-    @property
-    def n_iter_(self) -> int:
-        """Number of epochs of the training."""
-        return len(self.net_.history)
-
-    @property
-    def n_parameters_(self) -> int:
-        """Number of trainable parameters."""
-        return sum(p.numel() for p in self.net_.module_.parameters() if p.requires_grad)
-
-    def summary(self) -> None:
-        """Print the layers of the fitted network, their shapes and parameter counts.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
-        """
-        check_is_fitted(self)
-        rows = [
-            (name, "x".join(map(str, p.shape)) or "1", f"{p.numel():,}")
-            for name, p in self.net_.module_.named_parameters()
-        ]
-        rows.append(("total", "", f"{self.n_parameters_:,}"))
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        for name, shape, count in rows:
-            print(f"{name:<{widths[0]}}  {shape:>{widths[1]}}  {count:>{widths[2]}}")
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
 
@@ -439,27 +294,3 @@ class RecurrentEstimator(
         tags.input_tags.allow_nan = self.n_channels is not None
         tags.non_deterministic = False
         return tags
-
-    # -- state --------------------------------------------------------------------------------
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        net = state.pop("net_", None)
-        if net is not None:
-            state["_net_state"] = {
-                "weights": network_to_state(net.module_),
-                "history": self.history_,
-                "device": str(net.device),
-                "seed": int(copy.deepcopy(net.random_state_).randint(np.iinfo(np.int32).max)),
-            }
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        saved = state.pop("_net_state", None)
-        super().__setstate__(state)
-        if saved is None:
-            return
-        device = device_or_cpu(saved["device"], resolve_device)
-        network = network_from_state(self._spec, saved["weights"])
-        self.net_ = self._make_net(network, device, saved["seed"]).initialize()
-        self.net_.history.extend(saved["history"])

@@ -11,9 +11,9 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import Tags, compute_class_weight
 from sklearn.utils._param_validation import StrOptions
 
-from skrnn._base import RecurrentEstimator, Samples
+from skrnn._base import RecurrentEstimator
 from skrnn._parameters import CONSTRAINTS
-from skrnn._targets import LabelEncoding, check_labels
+from skrnn._targets import LabelEncoding, Samples, check_labels
 from skrnn._training import SequenceNetClassifier
 from skrnn.metrics import sequence_accuracy_score
 
@@ -109,8 +109,10 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     early_stopping : bool or "auto", default="auto"
         Hold out a validation part, stop when its loss stops falling and return to the best
-        weights. ``"auto"`` does so from 1000 samples on, or when `validation_split` is given: in
-        smaller data every sample is worth more as training data.
+        weights. ``"auto"`` does so when `validation_split` is given, and otherwise from 1000
+        samples on for labels and from 100 on for numbers, which need it to calibrate intervals: in
+        smaller data every sample is worth more as training data. False trains all epochs and keeps
+        the last weights.
 
     validation_fraction : float, default=0.1
         Share of the samples in the validation part. Values in ``(0, 1)``.
@@ -236,6 +238,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
     _net_class = SequenceNetClassifier
+    _holdout_from = 1000
 
     def __init__(
         self,

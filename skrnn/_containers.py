@@ -63,11 +63,12 @@ def _to_numpy(X: Any, name: str) -> Any:
         )
     if isinstance(X, pd.Series) and X.dtype != object and not _is_list_dtype(X.dtype):
         return X.to_numpy()
-    if isinstance(X, list | tuple) and len(X) == 0:
+    one_dimensional = isinstance(X, list | tuple | pd.Series) or getattr(X, "ndim", None) == 1
+    if one_dimensional and len(X) == 0:
         raise ValueError(
             f"Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required by {name}."
         )
-    if isinstance(X, list | tuple) and all(isinstance(item, str | bytes) for item in X):
+    if one_dimensional and all(isinstance(item, str | bytes) for item in X):
         raise TypeError(
             f"{name} got text; turn it into token ids with "
             "skrnn.preprocessing.SequenceTokenizer first."

@@ -97,10 +97,10 @@ class NetParamsMixin:
             This estimator.
         """
         nested = {name: params.pop(name) for name in list(params) if name.startswith(PREFIXES)}
-        super().set_params(**params)  # type: ignore[misc]
         if nested:
             # A new dict: clone compares parameters by identity.
-            self.net_params = {**(self.net_params or {}), **nested}
+            params["net_params"] = {**(params.get("net_params", self.net_params) or {}), **nested}
+        super().set_params(**params)  # type: ignore[misc]
         return self
 
     def _net_params(self, prefix: str) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import StrOptions
 
-from skrnn._base import RecurrentEstimator, Samples
+from skrnn._base import RecurrentEstimator
 from skrnn._conformal import Residuals
 from skrnn._parameters import CONSTRAINTS
 from skrnn._sequences import Sequences
-from skrnn._targets import TargetScaling, check_numbers
+from skrnn._targets import Samples, TargetScaling, check_numbers
 from skrnn._training import SequenceNetRegressor
 from skrnn.metrics import sequence_r2_score
 
@@ -122,8 +122,10 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
 
     early_stopping : bool or "auto", default="auto"
         Hold out a validation part, stop when its loss stops falling and return to the best
-        weights. ``"auto"`` does so from 1000 samples on, or when `validation_split` is given: in
-        smaller data every sample is worth more as training data.
+        weights. ``"auto"`` does so when `validation_split` is given, and otherwise from 1000
+        samples on for labels and from 100 on for numbers, which need it to calibrate intervals: in
+        smaller data every sample is worth more as training data. False trains all epochs and keeps
+        the last weights.
 
     validation_fraction : float, default=0.1
         Share of the samples in the validation part. Values in ``(0, 1)``.
@@ -269,6 +271,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         "calibrate": ["boolean"],
     }
     _net_class = SequenceNetRegressor
+    _holdout_from = 100
 
     def __init__(
         self,

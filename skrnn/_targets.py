@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ class LabelEncoding:
                     f"y has shape {y.shape}, expected {len(self.classes)} indicator columns."
                 )
             return y.astype(np.float64)
-        labels, inverse = np.unique(y, return_inverse=True)
+        labels = _unique(y)
         position = np.searchsorted(self.classes, labels)
         position = np.minimum(position, len(self.classes) - 1)
         unknown = labels[self.classes[position] != labels]
@@ -69,7 +69,7 @@ class LabelEncoding:
                 f"class {unknown[0]!r} is not in classes {self.classes.tolist()!r}; name all "
                 "classes at the first call of partial_fit."
             )
-        return position[inverse]
+        return position[np.searchsorted(labels, y)]
 
     def decode(self, probabilities: NDArray) -> NDArray:
         """Labels of the largest probability, or indicators of those above one half."""
@@ -205,6 +205,42 @@ def check_weights(
     if not (weight > 0).any():
         raise ValueError("all entries of sample_weight are zero; at least one weight must be > 0.")
     return weight
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Checked sequences with their targets and weights, one target per sequence or per step."""
+
+    sequences: Sequences
+    target: NDArray
+    weight: NDArray | None
+    per_step: bool
+
+    def take(self, indices: NDArray[np.integer]) -> Samples:
+        """Copy of the samples at `indices`."""
+        rows = self.sequences.step_index(indices) if self.per_step else indices
+        weight = None if self.weight is None else self.weight[rows]
+        return replace(
+            self,
+            sequences=self.sequences.take(indices),
+            target=self.target[rows],
+            weight=weight,
+        )
+
+    def step_weight(self) -> NDArray | None:
+        """Weights of the steps of the inputs."""
+        if self.weight is None or self.per_step:
+            return self.weight
+        return np.repeat(self.weight, self.sequences.lengths)
+
+    def without_zero_weights(self) -> Samples:
+        """Drop sequences that count nothing at all."""
+        if self.weight is None or (self.weight > 0).all():
+            return self
+        keep = self.weight > 0
+        if self.per_step:
+            keep = np.array([part.any() for part in split_steps(keep, self.sequences)])
+        return self.take(np.flatnonzero(keep))
 
 
 def split_steps(flat: NDArray, sequences: Sequences) -> list[NDArray]:

@@ -80,15 +80,14 @@ def validate_sequences(
     name = type(estimator).__name__
     sequences = to_sequences(X, name, dtype)
     if tokens and not isinstance(sequences, Sequences):
-        ids = check_array(sequences, dtype=dtype, input_name="X")
+        ids = check_array(sequences, dtype=dtype, ensure_all_finite=False, input_name="X")
         sequences = Sequences.from_padded(ids[:, :, None])
     if not isinstance(sequences, Sequences):
-        sequences = _from_2d(estimator, sequences, reset, dtype, n_channels, allow_nan)
-    if sequences.form != "rows" or n_channels is not None:
-        _check_finite(sequences, name, dtype, allow_nan)
+        sequences = _from_2d(estimator, sequences, reset, dtype, n_channels)
+    _check_finite(sequences, name, dtype, allow_nan)
     if tokens:
         sequences = _as_tokens(sequences)
-    _check_lengths(sequences, allow_empty)
+    _check_lengths(sequences, allow_empty, reset)
     _check_features(estimator, sequences, reset)
     if scale_warning:
         _warn_scale(sequences)
@@ -130,15 +129,18 @@ def _warn_scale(sequences: Sequences) -> None:
 
 
 def _from_2d(
-    estimator: Any, X: Any, reset: bool, dtype: Any, n_channels: int | None, allow_nan: bool
+    estimator: Any, X: Any, reset: bool, dtype: Any, n_channels: int | None
 ) -> Sequences:
+    if getattr(getattr(X, "dtype", None), "kind", "") in ("m", "M"):
+        raise ValueError(f"X has dtype {X.dtype}; sequences must hold numbers.")
     # A net fitted on sequences of one feature reads rows of any width as such sequences.
     any_width = not reset and getattr(estimator, "_fitted_on", "rows") != "rows"
-    nan_ok: Any = "allow-nan" if allow_nan or n_channels is not None else True
-    if any_width:
-        X = check_array(X, dtype=dtype, ensure_all_finite=nan_ok, input_name="X")
-    else:
-        X = validate_data(estimator, X, reset=reset, dtype=dtype, ensure_all_finite=nan_ok)
+    # What is not finite is found later, with its position.
+    with np.errstate(over="ignore"):
+        if any_width:
+            X = check_array(X, dtype=dtype, ensure_all_finite=False, input_name="X")
+        else:
+            X = validate_data(estimator, X, reset=reset, dtype=dtype, ensure_all_finite=False)
     n_samples, width = X.shape
     if n_channels is None:
         return replace(Sequences.from_padded(X[:, :, None]), form="rows", width=width)
@@ -152,11 +154,12 @@ def _from_2d(
     return replace(sequences, form="rows")
 
 
-def _check_lengths(sequences: Sequences, allow_empty: bool) -> None:
+def _check_lengths(sequences: Sequences, allow_empty: bool, reset: bool) -> None:
     empty = np.flatnonzero(sequences.lengths == 0)
-    if len(empty) == 0 or allow_empty:
+    nothing = len(empty) == len(sequences)
+    if len(empty) == 0 or (allow_empty and not (reset and nothing)):
         return
-    if len(empty) == len(sequences) > 1:
+    if nothing and (allow_empty or len(empty) > 1):
         raise ValueError(f"all {len(empty)} sequences are empty; there is nothing to read.")
     raise ValueError(
         f"sequence {empty[0]} is empty; drop it, or pass empty='zero_state' to let the network "

@@ -2,7 +2,7 @@
 
 from skrnn._training._batches import OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import BestWeights, ScikitLearnBridge, StopTraining
-from skrnn._training._holdout import split_holdout, wants_holdout
+from skrnn._training._holdout import split_holdout
 from skrnn._training._loop import Outcome, TrainingPlan, train
 from skrnn._training._net import SequenceNetClassifier, SequenceNetRegressor, own_randomness
 from skrnn._training._optimizers import (
@@ -34,5 +34,4 @@ __all__ = [
     "resolve_precision",
     "split_holdout",
     "train",
-    "wants_holdout",
 ]

@@ -17,6 +17,9 @@ from skrnn._sequences import Sequences
 # Shuffled samples are sorted by length inside groups of this many batches: padding falls to a few
 # per cent while the make-up of every batch still changes from epoch to epoch.
 BUCKET_BATCHES = 16
+# Lengths are stretched by a random factor up to this much before they are sorted: otherwise the
+# batches of a data set no larger than one group would have the same members in every epoch.
+LENGTH_JITTER = 0.25
 # A batch that is mostly padding (one sequence far longer than the rest) is cut in two.
 MAX_PADDING_RATIO = 2.5
 # Upper bound on rows x steps of one inference batch, so that long series do not blow up memory.
@@ -120,8 +123,8 @@ class SequenceDataset(Dataset):
 class TrainBatches:
     """Every sample once per epoch, in random batches of similar length.
 
-    Samples are shuffled, sorted by length inside large groups, cut into batches, and the batches
-    are shuffled again. Data of equal length is simply shuffled.
+    Samples are shuffled, roughly sorted by length inside large groups, cut into batches, and the
+    batches are shuffled again. Data of equal length is simply shuffled.
 
     Parameters
     ----------
@@ -165,9 +168,10 @@ class TrainBatches:
         if self.dataset.equal_length is not None:
             return _cut(order, self.batch_size)
         lengths = self.dataset.lengths
+        rough = lengths * self.random_state.uniform(1, 1 + LENGTH_JITTER, size=len(lengths))
         batches = []
         for group in _cut(order, self.batch_size * BUCKET_BATCHES):
-            group = group[np.argsort(lengths[group], kind="stable")]
+            group = group[np.argsort(rough[group], kind="stable")]
             for indices in _cut(group, self.batch_size):
                 batches.extend(split_outliers(indices, lengths))
         return [batches[i] for i in self.random_state.permutation(len(batches))]

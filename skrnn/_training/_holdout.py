@@ -14,20 +14,10 @@ from sklearn.model_selection import (
     StratifiedShuffleSplit,
 )
 
-# early_stopping="auto" holds samples out from this number on; below it every sample is worth more
-# as training data than as a judge.
-AUTO_MIN_SAMPLES = 1000
 # With fewer samples than this nothing can be held out.
 MIN_SAMPLES = 5
 
 Split = tuple[NDArray[np.int64], NDArray[np.int64]]
-
-
-def wants_holdout(early_stopping: bool | str, n_samples: int, validation_split: Any) -> bool:
-    """Whether to hold samples out: a given split always, ``"auto"`` from 1000 samples on."""
-    if early_stopping == "auto":
-        return validation_split is not None or n_samples >= AUTO_MIN_SAMPLES
-    return bool(early_stopping)
 
 
 def split_holdout(

@@ -1,0 +1,248 @@
+"""RNNRegressor: the recurrent regressor as a native sktime regressor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sktime.regression.base import BaseRegressor
+
+from skrnn import _regressor
+from skrnn.sktime._base import TwinMixin
+
+
+class RNNRegressor(TwinMixin, BaseRegressor):
+    """Recurrent network that predicts numbers from the series of a panel.
+
+    :class:`skrnn.RNNRegressor` for sktime's containers, pipelines, tuners and benchmarks.
+
+    Parameters
+    ----------
+    cell : {"lstm", "gru", "rnn"} or class, default="lstm"
+        Recurrent layer: a name, a step cell class or a :class:`skrnn.nn.RecurrentLayer` class.
+
+    hidden_size : int or tuple of int, default=64
+        Size of the state, or one size per layer as ``(64, 32)``. Values in ``[1, inf)``.
+
+    num_layers : int, default=1
+        Number of stacked layers. Values in ``[1, inf)``.
+
+    nonlinearity : {"tanh", "relu"}, default="tanh"
+        Activation of ``cell="rnn"``; the other cells have their own.
+
+    bidirectional : bool, default=False
+        Read every sequence from both ends and concatenate the states.
+
+    dropout : float, default=0.0
+        Probability of dropping a value while training. Values in ``[0, 1)``.
+
+    pooling : str or tuple of str, default=("mean", "max", "last")
+        How the states of a sequence become one vector: ``"mean"``, ``"max"``, ``"last"``,
+        ``"attention"``, or several of them, concatenated.
+
+    embedding_dim : int or None, default=None
+        With a number, X holds token ids (0 padding, 1 unknown) and each id becomes a learned
+        vector of this size. Values in ``[1, inf)``.
+
+    vocabulary_size : int or None, default=None
+        Number of token ids; None takes the largest id of `fit` plus one. Values in ``[2, inf)``.
+
+    standardize : bool, default=True
+        Bring every feature to mean 0 and standard deviation 1 inside the network.
+
+    optimizer : str or class, default="adamw"
+        Optimizer of :mod:`torch.optim`, by name or class.
+
+    lr : float, default=0.003
+        Learning rate, per step. Values in ``(0, inf)``.
+
+    lr_schedule : {"cosine", "one_cycle", "plateau"}, class or None, default="cosine"
+        Course of the learning rate, by name or as a class of :mod:`torch.optim.lr_scheduler`.
+
+    max_epochs : int, default=100
+        Largest number of passes over the training part. Values in ``[1, inf)``.
+
+    batch_size : int, default=32
+        Sequences per step. Values in ``[1, inf)``.
+
+    gradient_clip_value : float or None, default=1.0
+        Largest norm of the gradient; None does not clip. Values in ``(0, inf)``.
+
+    max_time : float or None, default=None
+        Seconds after which the training ends. Values in ``(0, inf)``.
+
+    early_stopping : bool or "auto", default="auto"
+        Hold out a validation part, stop when its loss stops falling and return to the best
+        weights. ``"auto"`` does so from 1000 samples on, or when `validation_split` is given.
+
+    validation_fraction : float, default=0.1
+        Share of the samples in the validation part. Values in ``(0, 1)``.
+
+    validation_split : splitter, tuple (X_val, y_val) or None, default=None
+        Validation part of your own: the first split of a cross-validation splitter, or the data,
+        with ``X_val`` in any container that `fit` takes.
+
+    n_iter_no_change : int, default=15
+        Epochs without improvement before the training stops. Values in ``[1, inf)``.
+
+    tol : float, default=1e-4
+        Smallest decrease of the validation loss that counts. Values in ``[0, inf)``.
+
+    loss : str or callable, default="squared_error"
+        What is learned: ``"squared_error"``, ``"absolute_error"``, ``"huber"``, ``"quantile"``,
+        ``"normal"``, ``"student_t"``, ``"negative_binomial"``, or a maker of heads.
+
+    quantiles : tuple of float, default=(0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+        Increasing levels in ``(0, 1)`` learned by ``loss="quantile"``.
+
+    normalize_y : bool, default=True
+        Train on targets with mean 0 and standard deviation 1, and predict on their scale.
+
+    calibrate : bool, default=True
+        Correct quantiles and intervals of `rnn_` with the validation part, if there is one.
+
+    callbacks : list of skorch callbacks or None, default=None
+        Callbacks, or pairs (name, callback), that run during training. They are cloned first.
+
+    net_params : dict or None, default=None
+        Parameters with skorch's names, as ``optimizer__weight_decay``. `set_params` and searches
+        accept them directly.
+
+    device : str, default="auto"
+        Where to compute: ``"cpu"``, ``"cuda"``, ``"mps"``; ``"auto"`` takes CUDA when present.
+
+    dtype : {"float32", "float64"}, default="float32"
+        Type of weights and inputs.
+
+    precision : {"float32", "bf16", "fp16"}, default="float32"
+        Mixed precision of the arithmetic; ``"fp16"`` needs CUDA.
+
+    random_state : int, RandomState instance or None, default=None
+        Decides initial weights, order of samples, dropout and hold-out.
+
+    verbose : int, default=0
+        With 1, print a line per epoch with the losses and the time left.
+
+    Attributes
+    ----------
+    rnn_ : skrnn.RNNRegressor
+        The fitted network behind scikit-learn's contract, for lists of arrays of shape
+        (n_timesteps_i, n_features).
+
+    fit_time_ : int
+        Duration of `fit` in milliseconds.
+
+    See Also
+    --------
+    skrnn.RNNRegressor : The same network as a scikit-learn estimator.
+    skrnn.sktime.RNNClassifier : The same network for labels.
+
+    Notes
+    -----
+    The network is that of :class:`skrnn.RNNRegressor`, with the same parameters and defaults. That
+    estimator is kept in `rnn_`, fitted, for all that sktime has no method for, for example
+    ``rnn_.predict_quantiles``. X is a panel of sktime, whose ``numpy3D`` has shape (n_samples,
+    n_features, n_timesteps); `rnn_` puts time before the features.
+
+    Four of its parameters have no place here: `return_sequences`, because sktime wants one
+    target per series; `n_channels`, because a panel says how many features it has; `empty`, because
+    series without steps are refused; `warm_start`, because sktime resets an estimator before it
+    fits.
+
+    Examples
+    --------
+    The target is the sum of the last three values of a series; sktime puts time last.
+
+    >>> import numpy as np
+    >>> from skrnn.sktime import RNNRegressor
+    >>> X = np.random.default_rng(0).normal(size=(100, 1, 10))
+    >>> y = X[:, 0, -3:].sum(axis=1)
+    >>> reg = RNNRegressor(hidden_size=8, max_epochs=5, loss="normal", random_state=0)
+    >>> reg.fit(X, y).predict(X[:2]).shape
+    (2,)
+
+    Quantiles and intervals come from `rnn_`, which puts time first:
+
+    >>> reg.rnn_.predict_interval(X[:2].transpose(0, 2, 1), coverage=0.9).shape
+    (2, 2)
+    """
+
+    _engine_class = _regressor.RNNRegressor
+    _tags = {
+        **TwinMixin.PANEL_TAGS,
+        "capability:multioutput": True,
+        "y_inner_mtype": "numpy2D",
+    }
+
+    def __init__(
+        self,
+        cell: str | type = "lstm",
+        hidden_size: int | tuple[int, ...] = 64,
+        num_layers: int = 1,
+        *,
+        nonlinearity: str = "tanh",
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        pooling: str | tuple[str, ...] = ("mean", "max", "last"),
+        embedding_dim: int | None = None,
+        vocabulary_size: int | None = None,
+        standardize: bool = True,
+        optimizer: str | type = "adamw",
+        lr: float = 0.003,
+        lr_schedule: str | type | None = "cosine",
+        max_epochs: int = 100,
+        batch_size: int = 32,
+        gradient_clip_value: float | None = 1.0,
+        max_time: float | None = None,
+        early_stopping: bool | str = "auto",
+        validation_fraction: float = 0.1,
+        validation_split: Any = None,
+        n_iter_no_change: int = 15,
+        tol: float = 1e-4,
+        loss: str | Callable[[int, int], Any] = "squared_error",
+        quantiles: tuple[float, ...] = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95),
+        normalize_y: bool = True,
+        calibrate: bool = True,
+        callbacks: list | None = None,
+        net_params: dict[str, Any] | None = None,
+        device: str = "auto",
+        dtype: str = "float32",
+        precision: str = "float32",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.cell = cell
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.nonlinearity = nonlinearity
+        self.bidirectional = bidirectional
+        self.dropout = dropout
+        self.pooling = pooling
+        self.embedding_dim = embedding_dim
+        self.vocabulary_size = vocabulary_size
+        self.standardize = standardize
+        self.optimizer = optimizer
+        self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.gradient_clip_value = gradient_clip_value
+        self.max_time = max_time
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.validation_split = validation_split
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.loss = loss
+        self.quantiles = quantiles
+        self.normalize_y = normalize_y
+        self.calibrate = calibrate
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.device = device
+        self.dtype = dtype
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+        super().__init__()
