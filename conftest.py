@@ -1,10 +1,14 @@
 """What every test and every documented listing starts from: one thread and a known seed."""
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+
+# scikit-learn skips its check of array API input without it; scipy reads it when imported.
+os.environ["SCIPY_ARRAY_API"] = "1"
 
 
 @pytest.fixture(scope="session", autouse=True)

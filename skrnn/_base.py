@@ -82,7 +82,10 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
                 else:
                     network = self._build_network(training)
                 self.net_ = self._make_net(network, device, seed).initialize()
-                self._train(training, validation, X, y)
+                # What was calibrated with other weights is void, also after Ctrl-C.
+                self._calibrate(None)
+                metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+                self._train(training, validation, {"X": X, "y": y, "metadata": metadata})
             self._calibrate(validation)
         return self
 
@@ -105,6 +108,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
                     self.net_.initialize()
                 else:
                     self.net_ = copy.deepcopy(self.net_)
+                self._calibrate(None)
                 plan = TrainingPlan(lr_schedule=None, verbose=int(self.verbose))
                 self._conclude(train(self.net_, self._dataset(samples), None, 1, plan))
         return self
@@ -244,12 +248,12 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         """Further arguments of the net class; none by default."""
         return {}
 
-    def _train(self, training: Samples, validation: Samples | None, X: Any, y: Any) -> None:
+    def _train(self, training: Samples, validation: Samples | None, seen: dict[str, Any]) -> None:
         extra = []
         if hasattr(self, "_skl_callbacks") and hasattr(self, "_init_callback_context"):
             context = self._init_callback_context(max_subtasks=self.max_epochs)
-            context.call_on_fit_task_begin(estimator=self, X=X, y=y)
-            extra.append(ScikitLearnBridge(self, context, X, y))
+            context.call_on_fit_task_begin(estimator=self, **seen)
+            extra.append(ScikitLearnBridge(self, context, seen))
         plan = TrainingPlan(
             lr_schedule=self.lr_schedule,
             lr_schedule_params=self._net_params("lr_schedule__"),
@@ -264,7 +268,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         self._conclude(outcome)
         if extra:
             context.call_on_fit_task_end(
-                estimator=self, X=X, y=y, reconstruction_attributes={"net_": self.net_}
+                estimator=self, reconstruction_attributes={"net_": self.net_}, **seen
             )
 
     def _conclude(self, outcome: Any) -> None:

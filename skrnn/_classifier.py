@@ -528,10 +528,14 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
                 "with sample_weight."
             )
         weight = np.ones(len(samples.target)) if samples.weight is None else samples.weight
-        present = np.unique(samples.target[weight > 0])
+        counted = weight > 0
+        present = np.unique(samples.target[counted])
         per_class = np.ones(len(self.classes_))
         per_class[self._encoding.encode(present)] = compute_class_weight(
-            self.class_weight, classes=present, y=samples.target, sample_weight=weight
+            self.class_weight,
+            classes=present,
+            y=samples.target[counted],
+            sample_weight=weight[counted],
         )
         return replace(samples, weight=weight * per_class[self._encode_target(samples)])
 

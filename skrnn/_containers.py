@@ -61,21 +61,25 @@ def _to_numpy(X: Any, name: str) -> Any:
             f"{name} got a long table with a MultiIndex. Turn it into sequences with "
             "skrnn.preprocessing.sequences_from_frame, or use skrnn.sktime."
         )
+    if isinstance(X, list | tuple | pd.Series) or getattr(X, "ndim", None) == 1:
+        _refuse_nothing_and_text(X, name)
     if isinstance(X, pd.Series) and X.dtype != object and not _is_list_dtype(X.dtype):
         return X.to_numpy()
-    one_dimensional = isinstance(X, list | tuple | pd.Series) or getattr(X, "ndim", None) == 1
-    if one_dimensional and len(X) == 0:
+    if isinstance(X, list | tuple) and _is_box(X):
+        return np.asarray(X)
+    return X
+
+
+def _refuse_nothing_and_text(X: Any, name: str) -> None:
+    if len(X) == 0:
         raise ValueError(
             f"Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required by {name}."
         )
-    if one_dimensional and all(isinstance(item, str | bytes) for item in X):
+    if all(isinstance(item, str | bytes) for item in X):
         raise TypeError(
             f"{name} got text; turn it into token ids with "
             "skrnn.preprocessing.SequenceTokenizer first."
         )
-    if isinstance(X, list | tuple) and _is_box(X):
-        return np.asarray(X)
-    return X
 
 
 def _is_box(X: list[Any] | tuple[Any, ...]) -> bool:
@@ -87,7 +91,9 @@ def _is_box(X: list[Any] | tuple[Any, ...]) -> bool:
 
 
 def _tensor_to_numpy(tensor: Any) -> NDArray:
-    return tensor.detach().cpu().numpy()
+    tensor = tensor.detach().cpu()
+    # numpy has no bfloat16.
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
 
 
 def _is_list_dtype(dtype: Any) -> bool:
@@ -195,7 +201,7 @@ def _as_steps(item: Any, i: int, name: str, dtype: Any) -> NDArray:
     if type(item).__module__.split(".")[0] == "torch":
         item = _tensor_to_numpy(item)
     if isinstance(item, pd.DataFrame | pd.Series):
-        item = _frame_to_numpy(item)
+        item = _frame_to_numpy(item, i)
     array = _cast(np.asarray(item), i, dtype)
     if array.ndim == 1:
         return array.reshape(-1, 1)
@@ -207,12 +213,18 @@ def _as_steps(item: Any, i: int, name: str, dtype: Any) -> NDArray:
     return array
 
 
-def _frame_to_numpy(frame: Any) -> NDArray:
+def _frame_to_numpy(frame: Any, i: int) -> NDArray:
     dtypes = frame.dtypes if isinstance(frame, pd.DataFrame) else [frame.dtype]
     if all(isinstance(dtype, np.dtype) for dtype in dtypes):
         return frame.to_numpy()
     # Nullable and arrow columns turn into objects unless a float type is asked for.
-    return frame.to_numpy(dtype=np.float64, na_value=np.nan)
+    try:
+        return frame.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        kinds = sorted({str(dtype) for dtype in dtypes})
+        raise ValueError(
+            f"sequence {i} has columns of dtype {', '.join(kinds)}; sequences must hold numbers."
+        ) from error
 
 
 def _cast(array: NDArray, i: int, dtype: Any) -> NDArray:

@@ -387,7 +387,6 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         FloatingPointError
             If the training diverged in its first epoch.
         """
-        self._residuals: Residuals | None = None
         return self._fit(X, y, sample_weight, groups)
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -566,8 +565,9 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
     # -- quantiles ----------------------------------------------------------------------------
 
     def _calibrate(self, validation: Samples | None) -> None:
+        self._residuals: Residuals | None = None
+        self.n_calibration_ = 0
         if not self.calibrate or validation is None:
-            self.n_calibration_ = 0
             return
         raw = self._run_sequences(validation.sequences)
         target = torch.from_numpy(self._encode_target(validation))

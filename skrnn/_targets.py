@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -61,14 +62,13 @@ class LabelEncoding:
                 )
             return y.astype(np.float64)
         labels = _unique(y)
-        position = np.searchsorted(self.classes, labels)
-        position = np.minimum(position, len(self.classes) - 1)
-        unknown = labels[self.classes[position] != labels]
-        if len(unknown):
+        unknown = _unknown(labels, self.classes)
+        if unknown:
             raise ValueError(
                 f"class {unknown[0]!r} is not in classes {self.classes.tolist()!r}; name all "
                 "classes at the first call of partial_fit."
             )
+        position = np.searchsorted(self.classes, labels)
         return position[np.searchsorted(labels, y)]
 
     def decode(self, probabilities: NDArray) -> NDArray:
@@ -150,12 +150,17 @@ def check_labels(y: Any, sequences: Sequences, per_step: bool) -> NDArray:
         If labels are missing, mixed, continuous or of the wrong number.
     """
     if per_step:
-        return _check_label_values(np.concatenate(_steps(y, sequences, "labels", _label_array)))
-    y = _label_array(_require(y))
+        arrays = _steps(y, sequences, "labels", _label_array)
+        # numpy turns numbers beside text into text.
+        texts = {array.dtype.kind in "US" for array in arrays}
+        y = np.concatenate([a.astype(object) for a in arrays] if len(texts) > 1 else arrays)
+    else:
+        y = _label_array(_one_each(_require(y), "y"))
     if y.ndim == 2 and y.shape[1] == 1:
         y = _ravel_column(y)
     y = _check_label_values(y)
-    check_consistent_length(sequences.offsets[1:], y)
+    if not per_step:
+        check_consistent_length(sequences.offsets[1:], y)
     return y
 
 
@@ -168,7 +173,7 @@ def check_numbers(y: Any, sequences: Sequences, per_step: bool) -> NDArray[np.fl
     """
     if per_step:
         return _float_array(np.concatenate(_steps(y, sequences, "values", _float_array)))
-    y = _float_array(_require(y))
+    y = _float_array(_one_each(_require(y), "y"))
     if y.ndim == 2 and y.shape[1] == 1:
         y = _ravel_column(y)
     check_consistent_length(sequences.offsets[1:], y)
@@ -192,14 +197,17 @@ def check_weights(
     """
     if sample_weight is None:
         return None
-    if per_step and len(sample_weight) and np.ndim(sample_weight[0]) > 0:
+    if per_step and np.ndim(sample_weight) > 0 and _holds_arrays(sample_weight):
         flat = np.concatenate(_steps(sample_weight, sequences, "weights", _float_array))
         weight = _float_array(flat)
         if (weight < 0).any():
             raise ValueError("Negative values in data passed to `sample_weight`.")
     else:
         weight = _check_sample_weight(
-            sample_weight, sequences.offsets[1:], dtype=np.float64, ensure_non_negative=True
+            _one_each(sample_weight, "sample_weight"),
+            sequences.offsets[1:],
+            dtype=np.float64,
+            ensure_non_negative=True,
         )
         weight = np.repeat(weight, sequences.lengths) if per_step else weight
     if not (weight > 0).any():
@@ -257,6 +265,23 @@ def _require(y: Any) -> Any:
     return y
 
 
+def _holds_arrays(y: Any) -> bool:
+    return np.ndim(next(iter(y), 0)) > 0
+
+
+def _one_each(values: Any, name: str) -> Any:
+    """Refuse one array per sequence where one value per sequence is expected."""
+    collection = isinstance(values, list | tuple | pd.Series) or (
+        getattr(values, "dtype", None) == object
+    )
+    if collection and _holds_arrays(values) and len({np.size(item) for item in values}) > 1:
+        raise ValueError(
+            f"{name} holds arrays of different lengths, expected one value per sequence. Pass "
+            "return_sequences=True to learn from every time step."
+        )
+    return values
+
+
 def _ravel_column(y: NDArray) -> NDArray:
     warnings.warn(
         "A column-vector y was passed when a 1d array was expected. Please change the shape of y "
@@ -274,9 +299,16 @@ def _label_array(y: Any) -> NDArray:
         array = np.asarray(y) if isinstance(y, pd.Categorical) else y.to_numpy()
     else:
         array = check_array(y, dtype=None, ensure_2d=False, ensure_all_finite=False, allow_nd=True)
-        missing = array.dtype == object and bool(np.any(pd.isna(array)))
+        if array.dtype.kind in "US" and not isinstance(y, np.ndarray):
+            # numpy turns numbers and missing values beside text into text.
+            items = np.asarray(y, dtype=object)
+            all_text = all(isinstance(item, str | bytes) for item in items.flat)
+            array = array if all_text else items
+        missing = array.dtype.kind in "OfmM" and bool(np.any(pd.isna(array)))
     if missing:
-        raise ValueError("y contains missing values; drop or fill these samples first.")
+        raise ValueError(
+            "Input y contains NaN: y contains missing values; drop or fill these samples first."
+        )
     if array.ndim == 0:
         raise ValueError(f"y should be a 1d array, got a scalar {array!r} instead.")
     return array
@@ -285,6 +317,10 @@ def _label_array(y: Any) -> NDArray:
 def _check_label_values(y: NDArray) -> NDArray:
     if y.dtype.kind == "c":
         raise ValueError("Complex data not supported in y.")
+    if y.dtype == object:
+        labels = _unique(y.ravel())
+        if all(isinstance(label, Real) for label in labels):
+            check_classification_targets(labels.astype(np.float64))
     if y.dtype.kind == "f":
         check_array(y, ensure_2d=False, input_name="y")
         check_classification_targets(y)
@@ -307,7 +343,19 @@ def _unique(y: NDArray) -> NDArray:
         raise ValueError(f"y has labels of mixed types {kinds}; use one type.") from error
 
 
+def _unknown(labels: NDArray, classes: NDArray) -> list[Any]:
+    """Labels that are no classes."""
+    kinds = {"text" if a.dtype.kind in "US" else a.dtype == object for a in (labels, classes)}
+    if kinds != {False} and kinds != {"text"}:
+        # numpy compares text with anything else as text.
+        known = set(classes.tolist())
+        return [label for label in labels.tolist() if label not in known]
+    return labels[~np.isin(labels, classes)].tolist()
+
+
 def _float_array(y: Any) -> NDArray[np.float64]:
+    if getattr(getattr(y, "dtype", None), "kind", "") in ("m", "M"):
+        raise ValueError(f"y has dtype {y.dtype}; targets of a regression must be numbers.")
     if isinstance(y, pd.Series | pd.DataFrame):
         y = y.to_numpy(dtype=np.float64, na_value=np.nan)
     return check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")

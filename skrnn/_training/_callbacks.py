@@ -8,15 +8,28 @@ from typing import Any
 
 import numpy as np
 import torch
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, PassthroughScoring
 
 
 class StopTraining(Exception):
     """Raised by a callback to end the training after a whole epoch."""
 
 
+class MeanLoss(PassthroughScoring):
+    """Average the loss of an epoch over all that counts, whatever batch it was in.
+
+    The net records with every batch how many sequences or steps, or how much weight, it held.
+    """
+
+    def get_avg_score(self, history: Any) -> float:
+        """Mean over the batches of the last epoch."""
+        counted = "train_weight" if self.on_train else "valid_weight"
+        weights, losses = zip(*history[-1, "batches", :, [counted, self.name]], strict=True)
+        return float(np.average(losses, weights=weights if sum(weights) > 0 else None))
+
+
 class TimeBudget(Callback):
-    """Know how far the training is, in steps and in seconds.
+    """Know how far the training is, in samples and in seconds.
 
     Parameters
     ----------
@@ -32,14 +45,17 @@ class TimeBudget(Callback):
         self.max_time = max_time
 
     def on_train_begin(self, net: Any, X: Any = None, **kwargs: Any) -> None:
-        """Start the clock and count the steps to come."""
+        """Start the clock and count the samples to come."""
         self.start_ = time.perf_counter()
-        self.steps_ = 0
-        self.total_steps_ = max(-(-len(X) // net.batch_size) * self.epochs, 1)
+        self.samples_ = 0
+        self.total_samples_ = max(len(X) * self.epochs, 1)
 
-    def on_batch_end(self, net: Any, training: bool = False, **kwargs: Any) -> None:
-        """Count one step."""
-        self.steps_ += bool(training)
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
+    ) -> None:
+        """Count the samples of one step: how many steps there are depends on their lengths."""
+        if training:
+            self.samples_ += len(batch[0]["x"])
 
     @property
     def elapsed(self) -> float:
@@ -53,8 +69,8 @@ class TimeBudget(Callback):
 
     @property
     def progress(self) -> float:
-        """Share of the training that is over, in steps or in time, whichever is more."""
-        share = self.steps_ / self.total_steps_
+        """Share of the training that is over, in samples or in time, whichever is more."""
+        share = self.samples_ / self.total_samples_
         if self.max_time is not None:
             share = max(share, self.elapsed / self.max_time)
         return min(share, 1.0)
@@ -135,6 +151,12 @@ class BestWeights(Callback):
 
     def on_epoch_end(self, net: Any, dataset_valid: Any = None, **kwargs: Any) -> None:
         """Copy the weights; raise `StopTraining` after `patience` epochs without improvement."""
+        self.keep(net, dataset_valid)
+        if self.patience is not None and self.waited_ >= self.patience:
+            raise StopTraining
+
+    def keep(self, net: Any, dataset_valid: Any = None) -> None:
+        """Copy the weights at the end of an epoch and compare it with the best one."""
         weights = {k: v.detach().clone() for k, v in net.module_.state_dict().items()}
         if not all(torch.isfinite(v).all() for v in weights.values()):
             return
@@ -152,8 +174,6 @@ class BestWeights(Callback):
             self.reference_, self.waited_ = loss, 0
         else:
             self.waited_ += 1
-        if self.waited_ >= self.patience:
-            raise StopTraining
 
     def restore(self, net: Any) -> bool:
         """Load the best weights, or without a validation set the last; False if there are none."""
@@ -204,28 +224,24 @@ class ScikitLearnBridge(Callback):
     context : sklearn.callback.CallbackContext
         Context of that fit.
 
-    X, y : object
-        Data as the user gave them, handed on to the callbacks.
+    data : dict
+        ``X``, ``y`` and ``metadata`` as the user gave them, handed on to the callbacks.
     """
 
-    def __init__(self, estimator: Any, context: Any, X: Any, y: Any) -> None:
+    def __init__(self, estimator: Any, context: Any, data: dict[str, Any]) -> None:
         self.estimator = estimator
         self.context = context
-        self.X = X
-        self.y = y
+        self.data = data
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
         """Open the task of this epoch."""
         self.task_ = self.context.subcontext(task_name="epoch")
-        self.task_.call_on_fit_task_begin(estimator=self.estimator, X=self.X, y=self.y)
+        self.task_.call_on_fit_task_begin(estimator=self.estimator, **self.data)
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Close it, with everything a callback needs to predict with the net as it is now."""
         stop = self.task_.call_on_fit_task_end(
-            estimator=self.estimator,
-            X=self.X,
-            y=self.y,
-            reconstruction_attributes={"net_": net},
+            estimator=self.estimator, reconstruction_attributes={"net_": net}, **self.data
         )
         if stop:
             raise StopTraining

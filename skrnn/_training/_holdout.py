@@ -87,8 +87,15 @@ def _default_split(
 ) -> Any:
     zeros = np.zeros(n_samples)
     if groups is not None:
+        n_groups = len(np.unique(np.asarray(groups)))
+        if n_groups == 1:
+            raise ValueError(
+                "all samples are in one group, which cannot be split into a training and a "
+                "validation part; pass early_stopping=False or validation_split=(X_val, y_val)."
+            )
         if labels is not None and _smallest_class(labels) > 1:
-            folds = min(max(round(1 / fraction), 2), len(np.unique(np.asarray(groups))))
+            # More folds than a class has members would leave some without it.
+            folds = min(max(round(1 / fraction), 2), n_groups, _smallest_class(labels))
             return StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(
                 zeros, labels, groups
             )

@@ -104,21 +104,27 @@ def train(
     budget = TimeBudget(epochs, plan.max_time)
     best = BestWeights(plan.patience, plan.tol)
     usual = list(net.callbacks_)
-    # The budget counts before anybody asks, and stops only after everybody has seen the epoch.
+    schedule = _schedule(plan, budget, valid_set is not None)
+    by_step = [pair for pair in schedule if isinstance(pair[1], Schedule)]
+    # The budget counts before anybody asks, and stops only after everybody has seen the epoch;
+    # a scheduler that steps by epoch may read the losses that the usual callbacks record.
     net.callbacks_ = [
         ("time_budget", budget),
-        *_schedule(plan, budget, valid_set is not None),
+        *by_step,
         *usual,
+        *[pair for pair in schedule if pair not in by_step],
         ("best_weights", best),
         *([("progress", ProgressLine(budget))] if plan.verbose else []),
         *[(type(callback).__name__, callback) for callback in plan.extra],
         ("stop_on_time", StopOnTime(budget)),
     ]
     try:
-        outcome = _run(net, (train_set, valid_set), epochs, budget)
+        outcome = _run(net, (train_set, valid_set), epochs, budget, best)
+        outcome.restored = best.restore(net)
+        # Callbacks have the last word: they may load or save weights of their own.
+        net.notify("on_train_end", X=train_set, y=None)
     finally:
         net.callbacks_ = usual
-    outcome.restored = best.restore(net)
     if outcome.diverged:
         _report_divergence(net, outcome.restored)
     if len(net.history) and "dur" not in net.history[-1]:
@@ -127,7 +133,9 @@ def train(
     return outcome
 
 
-def _run(net: Any, sets: tuple[Any, Any], epochs: int, budget: TimeBudget) -> Outcome:
+def _run(
+    net: Any, sets: tuple[Any, Any], epochs: int, budget: TimeBudget, best: BestWeights
+) -> Outcome:
     outcome = Outcome()
     net.bad_steps_ = 0
     net.time_budget_ = budget
@@ -140,11 +148,13 @@ def _run(net: Any, sets: tuple[Any, Any], epochs: int, budget: TimeBudget) -> Ou
         outcome.diverged = True
     except KeyboardInterrupt as interrupt:
         # skorch's own callbacks end a training by raising the exception of a real Ctrl-C.
-        if not _raised_by_callback(interrupt):
+        if _raised_by_callback(interrupt):
+            # It spoke up before the weights of this epoch were kept.
+            best.keep(net, sets[1])
+        else:
             outcome.interrupted = interrupt
     finally:
         net.time_budget_ = None
-    net.notify("on_train_end", X=sets[0], y=None)
     return outcome
 
 

@@ -13,6 +13,7 @@ from skorch.callbacks import EpochTimer, PassthroughScoring
 from torch import Tensor, nn
 
 from skrnn._training._batches import OrderedBatches, SequenceDataset, TrainBatches
+from skrnn._training._callbacks import MeanLoss
 from skrnn._training._optimizers import optimizer_defaults, parameter_groups
 from skrnn.nn import SequenceNetwork, length_mask
 
@@ -75,10 +76,20 @@ class SequenceNetMixin:
     def _default_callbacks(self) -> list[tuple[str, Any]]:
         return [
             ("epoch_timer", EpochTimer()),
-            ("train_loss", PassthroughScoring("train_loss", on_train=True)),
+            ("train_loss", MeanLoss("train_loss", on_train=True)),
             ("grad_norm", PassthroughScoring("grad_norm", lower_is_better=None, on_train=True)),
-            ("valid_loss", PassthroughScoring("valid_loss")),
+            ("valid_loss", MeanLoss("valid_loss")),
         ]
+
+    def initialize_callbacks(self) -> Any:
+        """Build the callbacks; a parameter for one that is not there is an error."""
+        known = [name for name, _ in self._uniquely_named_callbacks()]
+        for key in self.get_params_for("callbacks"):
+            if key.split("__")[0] not in known:
+                raise ValueError(
+                    f"callbacks__{key} belongs to no callback; their names are {known}."
+                )
+        return super().initialize_callbacks()
 
     def initialize_optimizer(self, triggered_directly: bool | None = None) -> Any:
         """Build the optimizer over two groups of parameters, with and without weight decay."""
@@ -129,6 +140,13 @@ class SequenceNetMixin:
         if weight is None:
             return loss.mean()
         return (loss * weight).sum() / weight.sum().clamp_min(torch.finfo(loss.dtype).tiny)
+
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
+    ) -> None:
+        """Record how much the batch counts in the mean loss of the epoch."""
+        name = "train_weight" if training else "valid_weight"
+        self.history.record_batch(name, _total_weight(batch[0], self.module_.pooling is None))
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
         """Forward, backward and clipping of one batch; what is not finite is not stepped on."""
@@ -228,7 +246,8 @@ class SequenceNetRegressor(SequenceNetMixin, NeuralNetRegressor):
 def _predictions(net: Any, dataset: SequenceDataset) -> Any:
     raws = net.forward_iter(dataset, training=False)
     head = net.module_.head
-    return np.concatenate([head.predict(raw.to(net.device)).cpu().numpy() for raw in raws])
+    with torch.no_grad():
+        return np.concatenate([head.predict(raw.to(net.device)).cpu().numpy() for raw in raws])
 
 
 def _loss_weight(loss: Tensor, inputs: Any) -> Tensor | None:
@@ -239,6 +258,16 @@ def _loss_weight(loss: Tensor, inputs: Any) -> Tensor | None:
         return weight
     # Weights of padding are zero already.
     return length_mask(lengths, loss.shape[1]).to(loss) if weight is None else weight
+
+
+def _total_weight(inputs: dict[str, Tensor], per_step: bool) -> float:
+    """Weight of a batch: what its mean loss was divided by."""
+    if "weight" in inputs:
+        return float(inputs["weight"].sum())
+    rows, steps = inputs["x"].shape[:2]
+    if not per_step:
+        return float(rows)
+    return float(inputs["lengths"].sum() if "lengths" in inputs else rows * steps)
 
 
 @contextmanager

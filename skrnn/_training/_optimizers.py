@@ -15,12 +15,16 @@ WARM_UP = 0.05
 # Values of torch.optim.lr_scheduler.OneCycleLR: length of the rise, first and last divisor.
 ONE_CYCLE_RISE, ONE_CYCLE_START, ONE_CYCLE_END = 0.3, 25.0, 1e4
 
+# SparseAdam takes sparse gradients only and Muon matrices only, so that no network here, with its
+# dense gradients and biases, can be trained by them; the base class is none.
+_UNUSABLE = {"Optimizer", "SparseAdam", "Muon"}
+
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     name.lower(): value
     for name, value in vars(torch.optim).items()
     if inspect.isclass(value)
     and issubclass(value, torch.optim.Optimizer)
-    and value is not torch.optim.Optimizer
+    and name not in _UNUSABLE
 }
 
 

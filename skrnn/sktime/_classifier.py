@@ -51,6 +51,9 @@ class RNNClassifier(TwinMixin, BaseClassifier):
     standardize : bool, default=True
         Bring every feature to mean 0 and standard deviation 1 inside the network.
 
+    empty : {"error", "zero_state"}, default="error"
+        What to do with a series of no steps: refuse it, or answer from the zero state.
+
     optimizer : str or class, default="adamw"
         Optimizer of :mod:`torch.optim`, by name or class.
 
@@ -141,10 +144,10 @@ class RNNClassifier(TwinMixin, BaseClassifier):
     ``rnn_.transform``. X is a panel of sktime, whose ``numpy3D`` has shape (n_samples,
     n_features, n_timesteps); `rnn_` puts time before the features.
 
-    Four of its parameters have no place here: `return_sequences`, because sktime wants one
-    target per series; `n_channels`, because a panel says how many features it has; `empty`, because
-    series without steps are refused; `warm_start`, because sktime resets an estimator before it
-    fits. A single class in y is answered by sktime without a network, so there is no `rnn_` then.
+    Three of its parameters have no place here: `return_sequences`, because sktime wants one target
+    per series; `n_channels`, because a panel says how many features it has; and `warm_start`,
+    because sktime resets an estimator before it fits. A single class in y is
+    answered by sktime without a network, so there is no `rnn_` then.
 
     Examples
     --------
@@ -180,6 +183,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         embedding_dim: int | None = None,
         vocabulary_size: int | None = None,
         standardize: bool = True,
+        empty: str = "error",
         optimizer: str | type = "adamw",
         lr: float = 0.003,
         lr_schedule: str | type | None = "cosine",
@@ -211,6 +215,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
         self.standardize = standardize
+        self.empty = empty
         self.optimizer = optimizer
         self.lr = lr
         self.lr_schedule = lr_schedule

@@ -51,6 +51,9 @@ class RNNRegressor(TwinMixin, BaseRegressor):
     standardize : bool, default=True
         Bring every feature to mean 0 and standard deviation 1 inside the network.
 
+    empty : {"error", "zero_state"}, default="error"
+        What to do with a series of no steps: refuse it, or answer from the zero state.
+
     optimizer : str or class, default="adamw"
         Optimizer of :mod:`torch.optim`, by name or class.
 
@@ -74,7 +77,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
 
     early_stopping : bool or "auto", default="auto"
         Hold out a validation part, stop when its loss stops falling and return to the best
-        weights. ``"auto"`` does so from 1000 samples on, or when `validation_split` is given.
+        weights. ``"auto"`` does so from 100 samples on, or when `validation_split` is given.
 
     validation_fraction : float, default=0.1
         Share of the samples in the validation part. Values in ``(0, 1)``.
@@ -145,10 +148,9 @@ class RNNRegressor(TwinMixin, BaseRegressor):
     ``rnn_.predict_quantiles``. X is a panel of sktime, whose ``numpy3D`` has shape (n_samples,
     n_features, n_timesteps); `rnn_` puts time before the features.
 
-    Four of its parameters have no place here: `return_sequences`, because sktime wants one
-    target per series; `n_channels`, because a panel says how many features it has; `empty`, because
-    series without steps are refused; `warm_start`, because sktime resets an estimator before it
-    fits.
+    Three of its parameters have no place here: `return_sequences`, because sktime wants one target
+    per series; `n_channels`, because a panel says how many features it has; and `warm_start`,
+    because sktime resets an estimator before it fits.
 
     Examples
     --------
@@ -188,6 +190,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         embedding_dim: int | None = None,
         vocabulary_size: int | None = None,
         standardize: bool = True,
+        empty: str = "error",
         optimizer: str | type = "adamw",
         lr: float = 0.003,
         lr_schedule: str | type | None = "cosine",
@@ -222,6 +225,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
         self.standardize = standardize
+        self.empty = empty
         self.optimizer = optimizer
         self.lr = lr
         self.lr_schedule = lr_schedule

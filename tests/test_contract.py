@@ -1,0 +1,86 @@
+"""The estimators keep scikit-learn's contract and the laws of `skrnn.testing`."""
+
+from typing import Any
+
+import pytest
+from sklearn.base import is_classifier
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skrnn import RNNClassifier, RNNRegressor
+from skrnn.testing import sequence_estimator_checks
+
+# Every check that may fail, and why. Strict: one that passes after all is an error, too.
+EXPECTED_FAILURES = {
+    "check_sample_weight_equivalence_on_dense_data": (
+        "weight 2 equals seeing a row twice up to rounding, and the check asks for 7 digits, "
+        "which float32 cannot hold over a training"
+    ),
+}
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "rnn": {"cell": "rnn"},
+    "gru": {"cell": "gru"},
+    "bidirectional": {"bidirectional": True},
+    "two layers": {"num_layers": 2},
+    "last": {"pooling": "last"},
+    "mean": {"pooling": "mean"},
+    "max": {"pooling": "max"},
+    "attention": {"pooling": "attention"},
+}
+
+# The smallest trainings with which every variant reaches the scores that scikit-learn asks for.
+CLASSIFIER = {"dtype": "float64", "hidden_size": 8, "max_epochs": 10, "lr": 0.03}
+REGRESSOR = {"dtype": "float64", "hidden_size": 16, "max_epochs": 40, "lr": 0.03}
+
+CONFORMING = [
+    RNNClassifier(dtype="float64"),
+    RNNRegressor(dtype="float64"),
+    *[RNNClassifier(**CLASSIFIER, **variant) for variant in VARIANTS.values()],
+    *[RNNRegressor(**REGRESSOR, **variant) for variant in VARIANTS.values()],
+    RNNClassifier(**CLASSIFIER, class_weight="balanced"),
+]
+
+
+@parametrize_with_checks(CONFORMING)
+def test_every_check_of_scikit_learn_passes(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+@parametrize_with_checks(
+    [RNNClassifier(), RNNRegressor()],
+    expected_failed_checks=lambda estimator: EXPECTED_FAILURES,
+)
+def test_in_float32_all_but_the_named_check_pass(estimator: Any, check: Any) -> None:
+    check(estimator)
+
+
+def of_sequences() -> list[Any]:
+    """Return every estimator and law, the law of causality only where time runs one way."""
+    params = []
+    for dtype in ("float32", "float64"):
+        for name, variant in {"lstm": {}, **VARIANTS, "steps": {"return_sequences": True}}.items():
+            for cls in (RNNClassifier, RNNRegressor):
+                estimator = cls(hidden_size=4, dtype=dtype, **variant)
+                params += [
+                    pytest.param(estimator, law, id=f"{cls.__name__}-{dtype}-{name}-{law.name}")
+                    for estimator, law in sequence_estimator_checks(estimator)
+                    if law.name != "check_causality" or not estimator.bidirectional
+                ]
+    return params
+
+
+@pytest.mark.parametrize(("estimator", "law"), of_sequences())
+def test_every_law_of_sequences_holds(estimator: Any, law: Any) -> None:
+    law(estimator)
+
+
+def test_the_checks_run_in_full() -> None:
+    """Tags that say "not for 2-D" or "poor score" would make scikit-learn ask for less."""
+    for estimator in CONFORMING:
+        tags = estimator.__sklearn_tags__()
+        assert tags.input_tags.two_d_array
+        assert not tags.input_tags.allow_nan
+        assert not tags.no_validation
+        assert not tags.non_deterministic
+        kind = tags.classifier_tags if is_classifier(estimator) else tags.regressor_tags
+        assert not kind.poor_score
