@@ -44,6 +44,11 @@ except ImportError:  # pragma: no cover
         """Stand-in for versions of scikit-learn without callbacks."""
 
 
+# early_stopping="auto" holds samples out from this number on; below it every sample is worth more
+# as training data than as a judge.
+HOLDOUT_FROM = 500
+
+
 class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, BaseEstimator):
     """What classifier and regressor share.
 
@@ -58,9 +63,6 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         "https://skrnn.readthedocs.io/en/latest/api/generated/skrnn.{estimator_name}.html"
     )
     _net_class: type
-    # early_stopping="auto" holds samples out from this number on; below it every sample is worth
-    # more as training data than as a judge.
-    _holdout_from: int
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, groups: Any, classes: Any = None
@@ -75,6 +77,11 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
             training, validation = self._hold_out(X, samples, groups, seed)
             training = training.without_zero_weights()
+            if len(training.sequences) == 0:
+                raise ValueError(
+                    "all entries of sample_weight are zero in the training part; pass "
+                    "early_stopping=False or a validation_split that keeps some of the others."
+                )
             device = resolve_device(self.device)
             with own_randomness(seed, device):
                 if warm:
@@ -120,6 +127,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         After Ctrl-C it keeps the last whole epoch instead, if there was one.
         """
         before = self.__dict__.copy()
+        self.__dict__.pop("interrupted_", None)
         try:
             yield
         except BaseException as error:
@@ -177,7 +185,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         if isinstance(split, tuple):
             return samples, self._weigh(self._check(split[0], split[1], None, reset=False))
         n_samples = len(samples.sequences)
-        enough = n_samples >= self._holdout_from or split is not None
+        enough = n_samples >= HOLDOUT_FROM or split is not None
         if not (enough if self.early_stopping == "auto" else self.early_stopping):
             return samples, None
         parts = split_holdout(
@@ -219,7 +227,13 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
     def _learn_scale(self, samples: Samples, head: Any) -> None:
         """Learn the scale of the training targets; there is none by default."""
 
-    def _make_net(self, network: SequenceNetwork, device: torch.device, seed: int) -> Any:
+    def _make_net(
+        self,
+        network: SequenceNetwork,
+        device: torch.device,
+        seed: int,
+        precision: str | None = None,
+    ) -> Any:
         callbacks = [clone(callback, safe=False) for callback in self.callbacks or []]
         optimizer = resolve_optimizer(self.optimizer)
         prefixed = {
@@ -234,7 +248,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
             gradient_clip_value=self.gradient_clip_value,
-            autocast_dtype=resolve_precision(self.precision, device, self.dtype),
+            autocast_dtype=resolve_precision(precision or self.precision, device, self.dtype),
             callbacks=callbacks,
             device=str(device),
             seed=seed,

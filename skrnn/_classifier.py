@@ -109,8 +109,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     early_stopping : bool or "auto", default="auto"
         Hold out a validation part, stop when its loss stops falling and return to the best
-        weights. ``"auto"`` does so when `validation_split` is given, and otherwise from 1000
-        samples on for labels and from 100 on for numbers, which need it to calibrate intervals: in
+        weights. ``"auto"`` does so from 500 samples on, or when `validation_split` is given: in
         smaller data every sample is worth more as training data. False trains all epochs and keeps
         the last weights.
 
@@ -238,7 +237,6 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
     _net_class = SequenceNetClassifier
-    _holdout_from = 1000
 
     def __init__(
         self,
@@ -541,5 +539,5 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.multi_label = self.class_weight is None
         return tags

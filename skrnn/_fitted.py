@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -86,6 +87,25 @@ class FittedNetMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         flat, sequences = self._run(X, encode=True)
         return self._per_sequence(flat.numpy(), sequences)
 
+    # Lists of arrays have no columns: without names scikit-learn makes no frame of them.
+    @available_if(lambda self: not self.return_sequences)
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray:
+        """Name the features that `transform` gives.
+
+        Not available with ``return_sequences=True``, where they are no table.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Ignored: every output depends on all inputs.
+
+        Returns
+        -------
+        names : ndarray of shape (n_features_out,)
+            Name of the class in lower case with a number.
+        """
+        return super().get_feature_names_out(input_features)
+
     @property
     def _n_features_out(self) -> int:
         return self.net_.module_.head.input_size
@@ -144,7 +164,9 @@ class FittedNetMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
             return
         device = device_or_cpu(saved["device"], resolve_device)
         network = network_from_state(self._spec, saved["weights"])
-        self.net_ = self._make_net(network, device, saved["seed"]).initialize()
+        # A device that is missing here takes its mixed precision with it.
+        precision = None if str(device) == saved["device"] else "float32"
+        self.net_ = self._make_net(network, device, saved["seed"], precision).initialize()
         self.net_.history.extend(saved["history"])
 
 

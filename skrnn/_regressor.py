@@ -122,8 +122,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
 
     early_stopping : bool or "auto", default="auto"
         Hold out a validation part, stop when its loss stops falling and return to the best
-        weights. ``"auto"`` does so when `validation_split` is given, and otherwise from 1000
-        samples on for labels and from 100 on for numbers, which need it to calibrate intervals: in
+        weights. ``"auto"`` does so from 500 samples on, or when `validation_split` is given: in
         smaller data every sample is worth more as training data. False trains all epochs and keeps
         the last weights.
 
@@ -271,7 +270,6 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         "calibrate": ["boolean"],
     }
     _net_class = SequenceNetRegressor
-    _holdout_from = 100
 
     def __init__(
         self,
@@ -424,7 +422,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs), or list of ndarray
-            float64; with ``return_sequences=True`` one array per sequence.
+            In float64; with ``return_sequences=True`` one array per sequence.
         """
         raw, sequences = self._run(X)
         y = self._scaling.inverse(self._head().predict(raw).detach().numpy())
@@ -447,7 +445,8 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         -------
         quantiles : ndarray of shape (n_samples, n_alpha) or (n_samples, n_outputs, n_alpha), \
                 or list of ndarray
-            Never decreasing along increasing levels.
+            Never decreasing along increasing levels: calibration moves each level by itself, and
+            levels of one call that cross are sorted.
 
         Raises
         ------

@@ -197,7 +197,7 @@ def check_weights(
     """
     if sample_weight is None:
         return None
-    if per_step and np.ndim(sample_weight) > 0 and _holds_arrays(sample_weight):
+    if per_step and not isinstance(sample_weight, Real) and _holds_arrays(sample_weight):
         flat = np.concatenate(_steps(sample_weight, sequences, "weights", _float_array))
         weight = _float_array(flat)
         if (weight < 0).any():
@@ -271,9 +271,8 @@ def _holds_arrays(y: Any) -> bool:
 
 def _one_each(values: Any, name: str) -> Any:
     """Refuse one array per sequence where one value per sequence is expected."""
-    collection = isinstance(values, list | tuple | pd.Series) or (
-        getattr(values, "dtype", None) == object
-    )
+    objects = getattr(getattr(values, "dtype", None), "kind", "") == "O"
+    collection = isinstance(values, list | tuple | pd.Series) or objects
     if collection and _holds_arrays(values) and len({np.size(item) for item in values}) > 1:
         raise ValueError(
             f"{name} holds arrays of different lengths, expected one value per sequence. Pass "

@@ -128,9 +128,7 @@ def _warn_scale(sequences: Sequences) -> None:
         )
 
 
-def _from_2d(
-    estimator: Any, X: Any, reset: bool, dtype: Any, n_channels: int | None
-) -> Sequences:
+def _from_2d(estimator: Any, X: Any, reset: bool, dtype: Any, n_channels: int | None) -> Sequences:
     if getattr(getattr(X, "dtype", None), "kind", "") in ("m", "M"):
         raise ValueError(f"X has dtype {X.dtype}; sequences must hold numbers.")
     # A net fitted on sequences of one feature reads rows of any width as such sequences.

@@ -242,9 +242,7 @@ def test_token_ids_end_with_their_last_nonzero():
             "sequence 0 has features of different lengths",
         ),
         (
-            pd.DataFrame(
-                {"a": [1.0, 2.0]}, index=pd.MultiIndex.from_tuples([(0, 0), (0, 1)])
-            ),
+            pd.DataFrame({"a": [1.0, 2.0]}, index=pd.MultiIndex.from_tuples([(0, 0), (0, 1)])),
             TypeError,
             "sequences_from_frame",
         ),

@@ -108,7 +108,7 @@ def test_a_label_outside_the_classes_is_named(classes, label):
     [(["a", "b"], [0, 1]), ([0, 1], ["a", "b"]), ([0, 1], np.array(["a", 1], dtype=object))],
 )
 def test_labels_of_another_type_are_outside_the_classes(classes, y):
-    with pytest.raises(ValueError, match="is not in classes|mixed types"):
+    with pytest.raises(ValueError, match=r"is not in classes|mixed types"):
         LabelEncoding(np.array(classes)).encode(np.array(y))
 
 

@@ -79,7 +79,8 @@ def test_padding_of_uniform_lengths_is_small():
 def test_an_outlier_does_not_pad_the_others():
     lengths = np.full(64, 10)
     lengths[5] = 10_000
-    for batches in (plan(dataset_of(lengths), 32).plan(), OrderedBatches(dataset_of(lengths), 32).plan()):
+    dataset = dataset_of(lengths)
+    for batches in (plan(dataset, 32).plan(), OrderedBatches(dataset, 32).plan()):
         steps = sum(len(b) * lengths[b].max() for b in batches)
         assert steps <= MAX_PADDING_RATIO * lengths.sum()
         assert [5] in [b.tolist() for b in batches]

@@ -10,6 +10,10 @@ import numpy as np
 import torch
 from skorch.callbacks import Callback, PassthroughScoring
 
+# Epochs whose weights or validation loss are not finite, or in which no step was possible, are
+# passed over; more in a row end the training.
+MAX_FAILURES = 3
+
 
 class StopTraining(Exception):
     """Raised by a callback to end the training after a whole epoch."""
@@ -148,26 +152,34 @@ class BestWeights(Callback):
         self.best_: dict[str, torch.Tensor] | None = None
         self.last_: dict[str, torch.Tensor] | None = None
         self.best_loss_, self.reference_, self.waited_ = np.inf, np.inf, 0
+        self.seen_, self.good_steps_, self.failures_ = len(net.history), net.good_steps_, 0
 
     def on_epoch_end(self, net: Any, dataset_valid: Any = None, **kwargs: Any) -> None:
         """Copy the weights; raise `StopTraining` after `patience` epochs without improvement."""
         self.keep(net, dataset_valid)
         if self.patience is not None and self.waited_ >= self.patience:
             raise StopTraining
+        if self.failures_ > MAX_FAILURES:
+            raise StopTraining
 
     def keep(self, net: Any, dataset_valid: Any = None) -> None:
         """Copy the weights at the end of an epoch and compare it with the best one."""
+        self.seen_ = len(net.history)
         weights = {k: v.detach().clone() for k, v in net.module_.state_dict().items()}
-        if not all(torch.isfinite(v).all() for v in weights.values()):
-            return
-        if dataset_valid is None or self.patience is None:
-            self.last_ = weights
-            return
-        loss = net.history[-1, "valid_loss"]
-        net.history.record("valid_loss_best", bool(loss < self.best_loss_))
-        if not np.isfinite(loss):
+        # Weights that the last step could not use are not trusted.
+        learned = net.good_steps_ > self.good_steps_ and net.bad_steps_ == 0
+        self.good_steps_ = net.good_steps_
+        finite = learned and all(torch.isfinite(v).all() for v in weights.values())
+        watched = dataset_valid is not None and self.patience is not None
+        loss = net.history[-1, "valid_loss"] if watched else 0.0
+        if watched:
+            net.history.record("valid_loss_best", bool(loss < self.best_loss_))
+        self.failures_ = 0 if finite and np.isfinite(loss) else self.failures_ + 1
+        if self.failures_:
             return
         self.last_ = weights
+        if not watched:
+            return
         if loss < self.best_loss_:
             self.best_, self.best_loss_ = weights, loss
         if loss < self.reference_ - self.tol:

@@ -63,8 +63,8 @@ def split_holdout(
     """
     if n_samples == 1:
         raise ValueError(
-            "early_stopping=True needs a validation part, but there is 1 sample; lower "
-            "validation_fraction cannot help, pass early_stopping=False."
+            f"1 sample cannot be split into a training and a validation part (validation_fraction="
+            f"{fraction}); pass early_stopping=False or validation_split=(X_val, y_val)."
         )
     if n_samples < MIN_SAMPLES:
         warnings.warn(
@@ -102,7 +102,7 @@ def _default_split(
         return GroupShuffleSplit(1, test_size=fraction, random_state=seed).split(
             zeros, zeros, groups
         )
-    n_valid = max(round(fraction * n_samples), 1)
+    n_valid = min(max(round(fraction * n_samples), 1), n_samples - 1)
     if labels is not None:
         n_classes = len(np.unique(labels))
         if _smallest_class(labels) > 1 and n_samples - n_valid >= n_classes:
@@ -111,7 +111,8 @@ def _default_split(
                 zeros, labels
             )
         warnings.warn(
-            "a class has a single member; the validation part is drawn without stratification.",
+            "a class has a single member, or the training part would have fewer samples than "
+            "there are classes; the validation part is drawn without stratification.",
             UserWarning,
             stacklevel=6,
         )

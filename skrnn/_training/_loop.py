@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import linecache
 import warnings
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
@@ -104,11 +106,38 @@ def train(
     budget = TimeBudget(epochs, plan.max_time)
     best = BestWeights(plan.patience, plan.tol)
     usual = list(net.callbacks_)
+    rates = [group["lr"] for group in net.optimizer_.param_groups]
     schedule = _schedule(plan, budget, valid_set is not None)
+    net.callbacks_ = _in_order(usual, schedule, budget, best, plan)
+    try:
+        outcome = _run(net, (train_set, valid_set), epochs, budget)
+        if best.seen_ < len(net.history) and _is_whole(net.history[-1], valid_set):
+            # A callback ended the training before the weights of this epoch were kept.
+            best.keep(net, valid_set)
+        outcome.restored = best.restore(net)
+        # Callbacks have the last word: they may load or save weights of their own.
+        net.notify("on_train_end", X=train_set, y=None)
+    finally:
+        net.callbacks_ = usual
+        # A schedule ends with its training: the next one would start where it left the rate.
+        for group, rate in zip(net.optimizer_.param_groups, rates, strict=True):
+            group["lr"] = rate
+    if outcome.diverged or (best.failures_ and outcome.interrupted is None):
+        _report_divergence(net, outcome.restored and _is_usable(net, train_set))
+    if best.seen_ < len(net.history):
+        # The epoch that was cut short is not part of the result.
+        del net.history[-1]
+    return outcome
+
+
+def _in_order(
+    usual: list[Any], schedule: list[Any], budget: TimeBudget, best: BestWeights, plan: TrainingPlan
+) -> list[Any]:
+    """Put the callbacks of this training around those of the net."""
     by_step = [pair for pair in schedule if isinstance(pair[1], Schedule)]
     # The budget counts before anybody asks, and stops only after everybody has seen the epoch;
     # a scheduler that steps by epoch may read the losses that the usual callbacks record.
-    net.callbacks_ = [
+    return [
         ("time_budget", budget),
         *by_step,
         *usual,
@@ -118,24 +147,9 @@ def train(
         *[(type(callback).__name__, callback) for callback in plan.extra],
         ("stop_on_time", StopOnTime(budget)),
     ]
-    try:
-        outcome = _run(net, (train_set, valid_set), epochs, budget, best)
-        outcome.restored = best.restore(net)
-        # Callbacks have the last word: they may load or save weights of their own.
-        net.notify("on_train_end", X=train_set, y=None)
-    finally:
-        net.callbacks_ = usual
-    if outcome.diverged:
-        _report_divergence(net, outcome.restored)
-    if len(net.history) and "dur" not in net.history[-1]:
-        # The epoch that was cut short is not part of the result.
-        del net.history[-1]
-    return outcome
 
 
-def _run(
-    net: Any, sets: tuple[Any, Any], epochs: int, budget: TimeBudget, best: BestWeights
-) -> Outcome:
+def _run(net: Any, sets: tuple[Any, Any], epochs: int, budget: TimeBudget) -> Outcome:
     outcome = Outcome()
     net.bad_steps_ = 0
     net.time_budget_ = budget
@@ -148,11 +162,11 @@ def _run(
         outcome.diverged = True
     except KeyboardInterrupt as interrupt:
         # skorch's own callbacks end a training by raising the exception of a real Ctrl-C.
-        if _raised_by_callback(interrupt):
-            # It spoke up before the weights of this epoch were kept.
-            best.keep(net, sets[1])
-        else:
+        if not _raised_by_callback(interrupt):
             outcome.interrupted = interrupt
+    except Exception as error:
+        _explain_missing_monitor(error, net)
+        raise
     finally:
         net.time_budget_ = None
     return outcome
@@ -178,13 +192,52 @@ def _raised_by_callback(interrupt: KeyboardInterrupt) -> bool:
     traceback = interrupt.__traceback__
     while traceback is not None and traceback.tb_next is not None:
         traceback = traceback.tb_next
-    module = traceback.tb_frame.f_globals.get("__name__", "") if traceback else ""
-    return module.startswith("skorch.callbacks")
+    if traceback is None:
+        return False
+    # A signal may arrive while any line runs; only a callback has one that raises it.
+    file = traceback.tb_frame.f_code.co_filename
+    line = linecache.getline(file, traceback.tb_lineno)
+    return _is_from(traceback, "skorch.callbacks") and (not line or "KeyboardInterrupt" in line)
+
+
+def _is_from(traceback: TracebackType, package: str) -> bool:
+    return traceback.tb_frame.f_globals.get("__name__", "").startswith(package)
+
+
+def _is_whole(row: dict[str, Any], valid_set: SequenceDataset | None) -> bool:
+    return "train_loss" in row and (valid_set is None or "valid_loss" in row)
+
+
+def _explain_missing_monitor(error: BaseException, net: Any) -> None:
+    """Raise again, with the names there are, when a callback of skorch asks for an unknown one."""
+    missing = error if isinstance(error, KeyError) else error.__context__
+    if not isinstance(missing, KeyError):
+        return
+    frames: list[TracebackType] = []
+    traceback = missing.__traceback__
+    while traceback is not None:
+        frames.append(traceback)
+        traceback = traceback.tb_next
+    asked = frames and _is_from(frames[-1], "skorch.history")
+    callbacks = [frame for frame in frames if not _is_from(frame, "skorch.history")]
+    if asked and callbacks and _is_from(callbacks[-1], "skorch.callbacks"):
+        names = sorted(set(net.history[-1]) - {"batches"})
+        raise ValueError(
+            f"a callback monitors what the training does not record: {missing.args[0]} "
+            f"Available are {names}; validation losses need a validation part "
+            "(early_stopping=True), and scores an EpochScoring callback before this one."
+        ) from error
+
+
+def _is_usable(net: Any, train_set: SequenceDataset) -> bool:
+    """Whether the loss is finite with the weights as they are."""
+    batches = net.get_iterator(train_set, training=False)
+    return all(bool(net.validation_step(batch)["loss"].isfinite()) for batch in batches)
 
 
 def _report_divergence(net: Any, restored: bool) -> None:
     epoch = len(net.history)
-    advice = "lower lr, lower gradient_clip_value, or scale X and y (standardize=True)"
+    advice = "lower lr, lower gradient_clip_value (clip), or scale X and y (standardize=True)"
     if not restored:
         raise FloatingPointError(
             f"training diverged in epoch {epoch}: the loss is not finite and no epoch before was; "

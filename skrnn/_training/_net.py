@@ -94,7 +94,7 @@ class SequenceNetMixin:
     def initialize_optimizer(self, triggered_directly: bool | None = None) -> Any:
         """Build the optimizer over two groups of parameters, with and without weight decay."""
         self.random_state_ = np.random.RandomState(self.seed)
-        self.bad_steps_ = 0
+        self.bad_steps_, self.good_steps_ = 0, 0
         self.time_budget_ = None
         self.grad_scaler_ = (
             torch.amp.GradScaler("cuda") if self.autocast_dtype is torch.float16 else None
@@ -103,7 +103,7 @@ class SequenceNetMixin:
         if "param_groups" in kwargs:
             return super().initialize_optimizer()
         kwargs.setdefault("lr", self.lr)
-        groups = parameter_groups(self.module_, kwargs.pop("weight_decay", None))
+        groups = parameter_groups(self.module_, self.optimizer, kwargs.pop("weight_decay", None))
         self.optimizer_ = self.optimizer(groups, **kwargs)
         return self
 
@@ -167,6 +167,7 @@ class SequenceNetMixin:
     def _skip_if_bad(self, loss: Tensor, norm: float) -> None:
         finite = bool(torch.isfinite(loss)) and (np.isfinite(norm) or self.grad_scaler_ is not None)
         self.bad_steps_ = 0 if finite else self.bad_steps_ + 1
+        self.good_steps_ += finite
         if self.bad_steps_ > MAX_BAD_STEPS:
             raise Diverged
         if not finite:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from sklearn.utils._param_validation import InvalidParameterError
 from torch import nn
 
 # Fraction of the training spent on the linear warm-up of the cosine schedule.
@@ -22,9 +23,7 @@ _UNUSABLE = {"Optimizer", "SparseAdam", "Muon"}
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     name.lower(): value
     for name, value in vars(torch.optim).items()
-    if inspect.isclass(value)
-    and issubclass(value, torch.optim.Optimizer)
-    and name not in _UNUSABLE
+    if inspect.isclass(value) and issubclass(value, torch.optim.Optimizer) and name not in _UNUSABLE
 }
 
 
@@ -33,7 +32,7 @@ def resolve_optimizer(optimizer: str | type) -> type[torch.optim.Optimizer]:
 
     Raises
     ------
-    ValueError
+    InvalidParameterError
         If torch has no optimizer of that name.
     """
     if not isinstance(optimizer, str):
@@ -41,7 +40,7 @@ def resolve_optimizer(optimizer: str | type) -> type[torch.optim.Optimizer]:
     try:
         return OPTIMIZERS[optimizer.lower()]
     except KeyError:
-        raise ValueError(
+        raise InvalidParameterError(
             f"optimizer={optimizer!r} is not one of {sorted(OPTIMIZERS)} and no optimizer class."
         ) from None
 
@@ -70,11 +69,16 @@ def optimizer_defaults(optimizer: type, params: dict[str, Any]) -> dict[str, Any
     return params
 
 
-def parameter_groups(network: nn.Module, weight_decay: float | None) -> list[dict[str, Any]]:
+def parameter_groups(
+    network: nn.Module, optimizer: type, weight_decay: float | None
+) -> list[dict[str, Any]]:
     """Split parameters: only input and output weights decay, not biases and recurrent weights.
 
     Shrinking recurrent weights shortens the memory of the network, shrinking biases only shifts it.
     """
+    if issubclass(optimizer, torch.optim.LBFGS):
+        # It takes a single group and knows no weight decay.
+        return [{"params": [p for p in network.parameters() if p.requires_grad]}]
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
@@ -126,18 +130,18 @@ def resolve_device(device: str | torch.device) -> torch.device:
     try:
         resolved = torch.device(device)
     except RuntimeError:
-        raise ValueError(
+        raise InvalidParameterError(
             f"device={device!r} is not a torch device; use 'auto', 'cpu', 'cuda', 'cuda:0' or "
             "'mps'."
         ) from None
     missing = {
-        "cuda": not torch.cuda.is_available(),
+        "cuda": (resolved.index or 0) >= torch.cuda.device_count(),
         "mps": not torch.backends.mps.is_available(),
     }.get(resolved.type, False)
     if missing:
         raise ValueError(
-            f"device={device!r} is not available: torch {torch.__version__} has no "
-            f"{resolved.type.upper()} here; use 'auto' or 'cpu'."
+            f"device={device!r} is not available: torch {torch.__version__} sees no "
+            f"{str(resolved).upper()} here; use 'auto' or 'cpu'."
         )
     return resolved
 

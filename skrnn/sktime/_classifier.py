@@ -77,7 +77,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
 
     early_stopping : bool or "auto", default="auto"
         Hold out a validation part, stop when its loss stops falling and return to the best
-        weights. ``"auto"`` does so from 1000 samples on, or when `validation_split` is given.
+        weights. ``"auto"`` does so from 500 samples on, or when `validation_split` is given.
 
     validation_fraction : float, default=0.1
         Share of the samples in the validation part. Values in ``(0, 1)``.

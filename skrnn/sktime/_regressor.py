@@ -77,7 +77,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
 
     early_stopping : bool or "auto", default="auto"
         Hold out a validation part, stop when its loss stops falling and return to the best
-        weights. ``"auto"`` does so from 100 samples on, or when `validation_split` is given.
+        weights. ``"auto"`` does so from 500 samples on, or when `validation_split` is given.
 
     validation_fraction : float, default=0.1
         Share of the samples in the validation part. Values in ``(0, 1)``.
