@@ -34,6 +34,7 @@ from sktime.datasets import (
     load_japanese_vowels,
     load_tecator,
 )
+from sktime.datatypes import convert_to
 from sktime.regression.distance_based import KNeighborsTimeSeriesRegressor
 
 import skrnn
@@ -46,7 +47,8 @@ ALPHAS = np.logspace(-3, 5, 25)
 
 def from_sktime(load: Callable, dtype: type = str) -> Iterator[Split]:
     for split in ("train", "test"):
-        frames, y = load(split=split, return_type="df-list")
+        nested, y = load(split=split, return_X_y=True)
+        frames = convert_to(nested, to_type="df-list")
         yield [frame.to_numpy(np.float64) for frame in frames], np.asarray(y).astype(dtype)
 
 

@@ -209,7 +209,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             "hidden_size": self.hidden_size,
             "num_layers": self.num_layers,
             "nonlinearity": self.nonlinearity,
-            "bidirectional": self.bidirectional,
+            "bidirectional": self._reads_both_ways(),
             "dropout": self.dropout,
             "pooling": None if self.return_sequences else pooling,
             "embedding_dim": self.embedding_dim,
@@ -223,6 +223,11 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         self._learn_scale(samples, network.head)
         network.head.initialize(torch.as_tensor(self._encode_target(samples)))
         return network
+
+    def _reads_both_ways(self) -> bool:
+        if self.bidirectional == "auto":
+            return not self.return_sequences
+        return bool(self.bidirectional)
 
     def _learn_scale(self, samples: Samples, head: Any) -> None:
         """Learn the scale of the training targets; there is none by default."""

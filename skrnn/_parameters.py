@@ -18,7 +18,7 @@ CONSTRAINTS: dict[str, Any] = {
     "hidden_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
     "num_layers": [Interval(Integral, 1, None, closed="left")],
     "nonlinearity": [StrOptions({"tanh", "relu"})],
-    "bidirectional": ["boolean"],
+    "bidirectional": ["boolean", StrOptions({"auto"})],
     "dropout": [Interval(Real, 0, 1, closed="left")],
     "pooling": [StrOptions(set(POOLINGS)), tuple, list],
     "embedding_dim": [Interval(Integral, 1, None, closed="left"), None],

@@ -56,9 +56,10 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
     nonlinearity : {"tanh", "relu"}, default="tanh"
         Activation of ``cell="rnn"``; the other cells have their own.
 
-    bidirectional : bool, default=False
+    bidirectional : bool or "auto", default="auto"
         Read every sequence from both ends and concatenate the states. The reversal respects the
-        length of each sequence.
+        length of each sequence. ``"auto"`` does so for one answer per sequence, and reads forward
+        only with ``return_sequences=True``, where an answer must not see later steps unasked.
 
     dropout : float, default=0.0
         Probability of dropping a value of the embedding, between layers and before the head, while
@@ -98,7 +99,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         ``optimizer__weight_decay`` and so on, see `net_params`. Weight decay spares biases and
         recurrent weights.
 
-    lr : float, default=0.003
+    lr : float, default=0.005
         Learning rate, per step. Values in ``(0, inf)``.
 
     lr_schedule : {"cosine", "one_cycle", "plateau"}, class or None, default="cosine"
@@ -278,7 +279,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         num_layers: int = 1,
         *,
         nonlinearity: str = "tanh",
-        bidirectional: bool = False,
+        bidirectional: bool | str = "auto",
         dropout: float = 0.0,
         pooling: str | tuple[str, ...] = ("mean", "max", "last"),
         embedding_dim: int | None = None,
@@ -288,7 +289,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         n_channels: int | None = None,
         empty: str = "error",
         optimizer: str | type = "adamw",
-        lr: float = 0.003,
+        lr: float = 0.005,
         lr_schedule: str | type | None = "cosine",
         max_epochs: int = 100,
         batch_size: int = 32,

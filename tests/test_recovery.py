@@ -22,7 +22,13 @@ def test_one_step_ahead_of_an_autoregression():
     X, y = autoregressive(400, 10, 0.8, seed=0)
     X_test, y_test = autoregressive(2000, 10, 0.8, seed=1)
     reg = RNNRegressor(
-        cell="gru", hidden_size=4, pooling="last", max_epochs=40, lr=0.02, random_state=0
+        cell="gru",
+        hidden_size=4,
+        bidirectional=False,
+        pooling="last",
+        max_epochs=40,
+        lr=0.02,
+        random_state=0,
     )
     reg.fit(X, y)
     predicted = reg.predict(X_test)

@@ -81,7 +81,7 @@ def test_nested_parameters_of_the_grid_reach_network_and_optimizer(X: list[np.nd
         found = GridSearchCV(pipeline(), grid, cv=2, error_score="raise").fit(X, LABELS)
         net = found.best_estimator_[-1].net_
         assert max(group["weight_decay"] for group in net.optimizer_.param_groups) == decay
-        assert net.module_.encoder.output_size == size
+        assert net.module_.encoder.layers[0].output_size == size
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,8 @@ class RNNClassifier(TwinMixin, BaseClassifier):
     nonlinearity : {"tanh", "relu"}, default="tanh"
         Activation of ``cell="rnn"``; the other cells have their own.
 
-    bidirectional : bool, default=False
-        Read every sequence from both ends and concatenate the states.
+    bidirectional : bool or "auto", default="auto"
+        Read every sequence from both ends and concatenate the states; ``"auto"`` does.
 
     dropout : float, default=0.0
         Probability of dropping a value while training. Values in ``[0, 1)``.
@@ -57,7 +57,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
     optimizer : str or class, default="adamw"
         Optimizer of :mod:`torch.optim`, by name or class.
 
-    lr : float, default=0.003
+    lr : float, default=0.005
         Learning rate, per step. Values in ``(0, inf)``.
 
     lr_schedule : {"cosine", "one_cycle", "plateau"}, class or None, default="cosine"
@@ -177,7 +177,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         num_layers: int = 1,
         *,
         nonlinearity: str = "tanh",
-        bidirectional: bool = False,
+        bidirectional: bool | str = "auto",
         dropout: float = 0.0,
         pooling: str | tuple[str, ...] = ("mean", "max", "last"),
         embedding_dim: int | None = None,
@@ -185,7 +185,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         standardize: bool = True,
         empty: str = "error",
         optimizer: str | type = "adamw",
-        lr: float = 0.003,
+        lr: float = 0.005,
         lr_schedule: str | type | None = "cosine",
         max_epochs: int = 100,
         batch_size: int = 32,

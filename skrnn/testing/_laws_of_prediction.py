@@ -79,7 +79,7 @@ def check_causality(trial: Trial) -> None:
     """Leave the outputs of earlier steps alone when later steps of the input change."""
     if not trial.has_parameter("return_sequences"):
         trial.skip("no parameter return_sequences, hence no output per step")
-    if trial.parameter("bidirectional", False):
+    if trial.parameter("bidirectional", False) is True:
         trial.skip("bidirectional=True reads the future on purpose")
     problem = trial.problem(per_step=True)
     model = trial.fit(trial.fresh(return_sequences=True), problem.X, problem.y)
