@@ -144,7 +144,7 @@ def compare(name: str, seeds: int) -> None:
             scores.append(metric(y_test, run(X, y, X_test, seed)))
             seconds.append(time.perf_counter() - start)
         print(
-            f"| {contender} | {np.mean(scores):.4f} | {np.std(scores):.4f} | {len(scores)} | "
+            f"| {contender} | {np.mean(scores):.5f} | {np.std(scores):.5f} | {len(scores)} | "
             f"{np.median(seconds):.1f} |",
             flush=True,
         )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags, check_consistent_length, check_random_state
 
 from skrnn._fitted import FittedNetMixin
 from skrnn._parameters import (
@@ -21,7 +21,7 @@ from skrnn._parameters import (
     torch_dtype,
 )
 from skrnn._sequences import Sequences
-from skrnn._targets import Samples, check_weights, weighted_moments
+from skrnn._targets import Samples, check_weights, split_steps, weighted_moments
 from skrnn._training import (
     ScikitLearnBridge,
     SequenceDataset,
@@ -70,18 +70,9 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         with self._all_or_nothing():
             check_combinations(self)
             warm = self.warm_start and hasattr(self, "net_")
-            samples = self._check(X, y, sample_weight, reset=not warm)
-            if not warm:
-                self._learn_target(samples, classes)
-            samples = self._weigh(samples)
+            samples = self._prepare(X, y, sample_weight, reset=not warm, classes=classes)
             seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
-            training, validation = self._hold_out(X, samples, groups, seed)
-            training = training.without_zero_weights()
-            if len(training.sequences) == 0:
-                raise ValueError(
-                    "all entries of sample_weight are zero in the training part; pass "
-                    "early_stopping=False or a validation_split that keeps some of the others."
-                )
+            training, validation = self._hold_out(samples, groups, seed)
             device = resolve_device(self.device)
             with own_randomness(seed, device):
                 if warm:
@@ -93,7 +84,11 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
                 self._calibrate(None)
                 metadata = None if sample_weight is None else {"sample_weight": sample_weight}
                 self._train(training, validation, {"X": X, "y": y, "metadata": metadata})
-            self._calibrate(validation)
+            try:
+                self._calibrate(validation)
+            except KeyboardInterrupt:
+                self.interrupted_ = True
+                raise
         return self
 
     def _partial_fit(
@@ -102,10 +97,10 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         first = not hasattr(self, "net_")
         with self._all_or_nothing():
             check_combinations(self)
-            samples = self._check(X, y, sample_weight, reset=first)
-            if first:
-                self._learn_target(samples, classes)
-            samples = self._weigh(samples).without_zero_weights()
+            samples = self._prepare(X, y, sample_weight, reset=first, classes=classes)
+            samples = samples.without_zero_weights()
+            self._learn_weights(samples)
+            samples = self._weigh(samples)
             device = resolve_device(self.device)
             state = check_random_state(self.random_state) if first else self.net_.random_state_
             seed = int(state.randint(np.iinfo(np.int32).max))
@@ -115,6 +110,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
                     self.net_.initialize()
                 else:
                     self.net_ = copy.deepcopy(self.net_)
+                    self.net_.adopt(self.lr, self.batch_size, self.gradient_clip_value)
                 self._calibrate(None)
                 plan = TrainingPlan(lr_schedule=None, verbose=int(self.verbose))
                 self._conclude(train(self.net_, self._dataset(samples), None, 1, plan))
@@ -139,31 +135,66 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
                 self.__dict__.update({**before, **contexts})
             raise
 
+    def _prepare(self, X: Any, y: Any, sample_weight: Any, reset: bool, classes: Any) -> Samples:
+        """Check the data and learn, or compare, what the network is built from."""
+        if not reset:
+            self._check_same_network()
+        samples = self._check(X, y, sample_weight, reset=reset)
+        if reset:
+            self._learn_target(samples, classes)
+            self._spec = self._network_spec()
+        else:
+            self._update_scale(samples)
+        return samples
+
+    def _check_same_network(self) -> None:
+        now = self._network_spec()
+        changed = [name for name, value in now.items() if value != self._spec[name]]
+        if changed:
+            raise ValueError(
+                f"the fitted network cannot go on with other settings of {', '.join(changed)}; "
+                "clone the estimator, or fit it anew with warm_start=False."
+            )
+
     def _check(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Samples:
         sequences = self._check_sequences(X, reset=reset, fitting=True)
         target = self._check_target(y, sequences)
         weight = check_weights(sample_weight, sequences, self.return_sequences)
         return Samples(sequences, target, weight, self.return_sequences)
 
+    def _true_steps(self, X: Any, y: Any) -> list[np.ndarray]:
+        """Targets per step without those of padding."""
+        sequences = self._check_sequences(X, reset=False)
+        return split_steps(self._check_target(y, sequences), sequences)
+
     def _weigh(self, samples: Samples) -> Samples:
         """Add weights of the estimator's own; none by default."""
         return samples
 
+    def _learn_weights(self, training: Samples) -> None:
+        """Learn weights of the estimator's own from the training part; none by default."""
+
     def _check_sequences(self, X: Any, reset: bool, fitting: bool = False) -> Sequences:
-        tokens = self.embedding_dim is not None
+        # A fitted network reads what it was built for, whatever the parameters say by now.
+        embedding_dim = self.embedding_dim if reset else self._spec["embedding_dim"]
+        dtype = self.dtype if reset else self._spec["dtype"]
+        per_step = self.return_sequences if reset else self._per_step
+        tokens = embedding_dim is not None
         sequences = validate_sequences(
             self,
             X,
             reset=reset,
-            dtype=np.float64 if tokens else numpy_dtype(self.dtype),
+            dtype=np.float64 if tokens else numpy_dtype(dtype),
             n_channels=self.n_channels,
             # Labelling no steps at all is no question, predicting from none is.
-            allow_empty=self.empty == "zero_state" or (self.return_sequences and not fitting),
+            allow_empty=self.empty == "zero_state" or (per_step and not fitting),
             tokens=tokens,
             scale_warning=not (self.standardize or tokens),
         )
         if tokens:
             self._check_vocabulary(sequences, reset)
+        elif reset:
+            self.__dict__.pop("vocabulary_size_", None)
         return sequences
 
     def _check_vocabulary(self, sequences: Sequences, reset: bool) -> None:
@@ -178,13 +209,27 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
                 f"{self.vocabulary_size_}; map unknown tokens to 1, or set vocabulary_size."
             )
 
-    def _hold_out(
-        self, X: Any, samples: Samples, groups: Any, seed: int
-    ) -> tuple[Samples, Samples | None]:
+    def _hold_out(self, samples: Samples, groups: Any, seed: int) -> tuple[Samples, Samples | None]:
+        """Split off the validation part, drop what counts nothing, and weigh both parts."""
+        training, validation = self._split(samples, groups, seed)
+        training = training.without_zero_weights()
+        validation = None if validation is None else validation.without_zero_weights()
+        for name, part in (("training", training), ("validation", validation)):
+            if part is not None and len(part.sequences) == 0:
+                raise ValueError(
+                    f"all entries of sample_weight are zero in the {name} part; pass "
+                    "early_stopping=False or a validation_split that keeps some of the others."
+                )
+        self._learn_weights(training)
+        return self._weigh(training), None if validation is None else self._weigh(validation)
+
+    def _split(self, samples: Samples, groups: Any, seed: int) -> tuple[Samples, Samples | None]:
         split = self.validation_split
         if isinstance(split, tuple):
-            return samples, self._weigh(self._check(split[0], split[1], None, reset=False))
+            return samples, self._check(split[0], split[1], None, reset=False)
         n_samples = len(samples.sequences)
+        if groups is not None:
+            check_consistent_length(samples.sequences.offsets[1:], groups)
         enough = n_samples >= HOLDOUT_FROM or split is not None
         if not (enough if self.early_stopping == "auto" else self.early_stopping):
             return samples, None
@@ -200,11 +245,11 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             return samples, None
         return samples.take(parts[0]), samples.take(parts[1])
 
-    def _build_network(self, samples: Samples) -> SequenceNetwork:
+    def _network_spec(self) -> dict[str, Any]:
+        """Plain values that describe the network, for building it now and after loading."""
         pooling = (self.pooling,) if isinstance(self.pooling, str) else tuple(self.pooling)
-        sequences = samples.sequences
-        self._spec = {
-            "n_features": sequences.n_features,
+        return {
+            "n_features": self.n_channels_in_,
             "cell": self.cell,
             "hidden_size": self.hidden_size,
             "num_layers": self.num_layers,
@@ -217,9 +262,12 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             "dtype": self.dtype,
             **self._head_spec(),
         }
+
+    def _build_network(self, samples: Samples) -> SequenceNetwork:
         network = SequenceNetwork.build(self._spec)
         if self.standardize and network.scaler is not None:
-            network.scaler.set(*weighted_moments(sequences.values, samples.step_weight()))
+            moments = weighted_moments(samples.sequences.values, samples.step_weight())
+            network.scaler.set(*moments)
         self._learn_scale(samples, network.head)
         network.head.initialize(torch.as_tensor(self._encode_target(samples)))
         return network
@@ -231,6 +279,9 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
 
     def _learn_scale(self, samples: Samples, head: Any) -> None:
         """Learn the scale of the training targets; there is none by default."""
+
+    def _update_scale(self, samples: Samples) -> None:
+        """Learn a scale that earlier targets could not show; there is none by default."""
 
     def _make_net(
         self,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import Tags, compute_class_weight
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from skrnn._base import RecurrentEstimator
 from skrnn._parameters import CONSTRAINTS
@@ -118,7 +119,8 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         Share of the samples in the validation part. Values in ``(0, 1)``.
 
     validation_split : splitter, tuple (X_val, y_val) or None, default=None
-        Validation part of your own: the first split of a cross-validation splitter, or the data.
+        Validation part of your own: the last split of a cross-validation splitter, or the data.
+        With ``early_stopping=False`` a splitter is ignored and the data are only watched.
 
     n_iter_no_change : int, default=15
         Epochs without improvement of the validation loss before the training stops. Values in
@@ -129,7 +131,8 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     class_weight : "balanced", dict or None, default=None
         Weights of the classes: ``"balanced"`` makes them inversely proportional to their
-        frequencies, a dict maps labels to weights. They multiply `sample_weight`.
+        frequencies in the training part (in the data of the call for `partial_fit`), a dict maps
+        labels to weights. They multiply `sample_weight`.
 
     callbacks : list of skorch callbacks or None, default=None
         Callbacks, or pairs (name, callback), that run during training. They are cloned first.
@@ -355,7 +358,8 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
     ) -> RNNClassifier:
         """Train for one epoch on the given sequences, at a constant learning rate.
 
-        Scaling is learned from the first call. No sequences are held out.
+        Scaling is learned from the first call. No sequences are held out. After loading from a
+        file training goes on with a fresh optimizer.
 
         Parameters
         ----------
@@ -483,8 +487,11 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
             Share of correct labels; with ``return_sequences=True`` over all steps, padding never
             counts; for indicator targets the share of rows with every label correct.
         """
-        if self.return_sequences:
-            return sequence_accuracy_score(y, self.predict(X), sample_weight=sample_weight)
+        check_is_fitted(self)
+        if self._per_step:
+            return sequence_accuracy_score(
+                self._true_steps(X, y), self.predict(X), sample_weight=sample_weight
+            )
         return super().score(X, y, sample_weight=sample_weight)
 
     # -- what the base asks for ---------------------------------------------------------------
@@ -518,25 +525,29 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
             return None
         return self._encode_target(samples)
 
-    def _weigh(self, samples: Samples) -> Samples:
+    def _learn_weights(self, training: Samples) -> None:
+        self._class_weights = np.ones(len(self.classes_))
         if self.class_weight is None:
-            return samples
+            return
         if self._encoding.multilabel:
             raise ValueError(
                 "class_weight is for one label per sequence; weigh rows of an indicator matrix "
                 "with sample_weight."
             )
-        weight = np.ones(len(samples.target)) if samples.weight is None else samples.weight
+        weight = np.ones(len(training.target)) if training.weight is None else training.weight
         counted = weight > 0
-        present = np.unique(samples.target[counted])
-        per_class = np.ones(len(self.classes_))
-        per_class[self._encoding.encode(present)] = compute_class_weight(
-            self.class_weight,
-            classes=present,
-            y=samples.target[counted],
-            sample_weight=weight[counted],
+        y = training.target[counted]
+        balanced = self.class_weight == "balanced"
+        classes = np.unique(y) if balanced else self.classes_
+        self._class_weights[self._encoding.encode(classes)] = compute_class_weight(
+            self.class_weight, classes=classes, y=y, sample_weight=weight[counted]
         )
-        return replace(samples, weight=weight * per_class[self._encode_target(samples)])
+
+    def _weigh(self, samples: Samples) -> Samples:
+        if self.class_weight is None:
+            return samples
+        weight = np.ones(len(samples.target)) if samples.weight is None else samples.weight
+        return replace(samples, weight=weight * self._class_weights[self._encode_target(samples)])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -37,7 +37,6 @@ class FittedNetMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     net_: Any
     _spec: dict[str, Any]
     batch_size: int
-    dtype: str
     return_sequences: bool
     _check_sequences: Any
     _make_net: Any
@@ -51,8 +50,8 @@ class FittedNetMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def _run_sequences(self, sequences: Sequences, encode: bool = False) -> Tensor:
         dataset = SequenceDataset(
             sequences,
-            per_step=self.return_sequences,
-            dtype=torch_dtype(self.dtype),
+            per_step=self._per_step,
+            dtype=torch_dtype(self._spec["dtype"]),
             device=self.net_.device,
         )
         size = max(self.batch_size, INFERENCE_BATCH_SIZE)
@@ -64,7 +63,12 @@ class FittedNetMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     def _per_sequence(self, flat: NDArray, sequences: Sequences) -> Any:
         """Cut per-step results into a list, leave results per sequence as they are."""
-        return split_steps(flat, sequences) if self.return_sequences else flat
+        return split_steps(flat, sequences) if self._per_step else flat
+
+    @property
+    def _per_step(self) -> bool:
+        """Whether the fitted network answers for every step, whatever the parameter says now."""
+        return self._spec["pooling"] is None
 
     def transform(self, X: Any) -> Any:
         """Turn sequences into features: the pooled hidden state of the network.
@@ -153,6 +157,7 @@ class FittedNetMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
                 "weights": network_to_state(net.module_),
                 "history": self.history_,
                 "device": str(net.device),
+                "mixed": net.autocast_dtype is not None,
                 "seed": int(copy.deepcopy(net.random_state_).randint(np.iinfo(np.int32).max)),
             }
         return state
@@ -165,7 +170,8 @@ class FittedNetMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         device = device_or_cpu(saved["device"], resolve_device)
         network = network_from_state(self._spec, saved["weights"])
         # A device that is missing here takes its mixed precision with it.
-        precision = None if str(device) == saved["device"] else "float32"
+        keep = saved["mixed"] and str(device) == saved["device"]
+        precision = None if keep else "float32"
         self.net_ = self._make_net(network, device, saved["seed"], precision).initialize()
         self.net_.history.extend(saved["history"])
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.utils import Tags
 from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from skrnn._base import RecurrentEstimator
 from skrnn._conformal import Residuals
@@ -131,7 +132,8 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         Share of the samples in the validation part. Values in ``(0, 1)``.
 
     validation_split : splitter, tuple (X_val, y_val) or None, default=None
-        Validation part of your own: the first split of a cross-validation splitter, or the data.
+        Validation part of your own: the last split of a cross-validation splitter, or the data.
+        With ``early_stopping=False`` a splitter is ignored and the data are only watched.
 
     n_iter_no_change : int, default=15
         Epochs without improvement of the validation loss before the training stops. Values in
@@ -189,7 +191,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
     Attributes
     ----------
     n_calibration_ : int
-        Number of held-out values that calibrate intervals, 0 for none.
+        Number of held-out sequences that calibrate intervals, 0 for none.
 
     net_ : skorch.NeuralNet
         The fitted net: ``net_.history``, callbacks, and the PyTorch module as ``net_.module_``.
@@ -233,8 +235,10 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
 
     Calibrated quantiles add to the predicted ``q(x)`` of level ``a`` the ``a``-quantile of
     ``y - q(x)`` over the validation part, rounded outwards; intervals are pairs of them and cover
-    at least what they claim for exchangeable data [3]_. With fewer than ``2 / (1 - coverage)``
-    held-out values the bounds are the extreme residuals seen.
+    at least what they claim for exchangeable data [3]_, up to the small effect of early stopping on
+    the same part. Weights do not enter. With ``return_sequences=True`` one random step per held-out
+    sequence takes part. With fewer than ``2 / (1 - coverage)`` held-out values the bounds are the
+    extreme residuals seen and cover less.
 
     References
     ----------
@@ -392,7 +396,8 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> RNNRegressor:
         """Train for one epoch on the given sequences, at a constant learning rate.
 
-        Scaling is learned from the first call. No sequences are held out.
+        Scaling is learned from the first call. No sequences are held out. After loading from a
+        file training goes on with a fresh optimizer.
 
         Parameters
         ----------
@@ -512,8 +517,10 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
             1 for perfect predictions, 0 for the mean; with ``return_sequences=True`` over all
             steps, padding never counts.
         """
-        if self.return_sequences:
-            return float(sequence_r2_score(y, self.predict(X), sample_weight=sample_weight))
+        check_is_fitted(self)
+        if self._per_step:
+            true = self._true_steps(X, y)
+            return float(sequence_r2_score(true, self.predict(X), sample_weight=sample_weight))
         return super().score(X, y, sample_weight=sample_weight)
 
     # -- what the base asks for ---------------------------------------------------------------
@@ -537,6 +544,10 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
             self._scaling = TargetScaling.fit(self._columns(samples), samples.weight)
         else:
             self._scaling = TargetScaling.identity(self._n_outputs)
+
+    def _update_scale(self, samples: Samples) -> None:
+        if self.normalize_y and self.net_.module_.head.normalizes_target:
+            self._scaling = self._scaling.widened(self._columns(samples), samples.weight)
 
     def _encode_target(self, samples: Samples) -> NDArray:
         return self._scaling.transform(self._columns(samples))
@@ -572,13 +583,19 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         raw = self._run_sequences(validation.sequences)
         target = torch.from_numpy(self._encode_target(validation))
         rng = np.random.default_rng(self.net_.seed)
+        if self._per_step:
+            # Steps of one sequence resemble each other: only one of them is news.
+            rows = torch.from_numpy(validation.one_step_each(rng))
+            raw, target = raw[rows], target[rows]
         self._residuals = Residuals.draw(raw, target, rng)
         self.n_calibration_ = len(self._residuals.raw)
 
     def _quantiles(self, raw: torch.Tensor, alpha: NDArray) -> NDArray:
         """Quantiles of shape (n, n_outputs, n_alpha) on the scale of y."""
         if alpha.ndim != 1 or ((alpha <= 0) | (alpha >= 1)).any():
-            raise ValueError(f"alpha must hold levels in (0, 1), got {alpha.tolist()!r}.")
+            raise ValueError(
+                f"alpha must be a list of levels in (0, 1), as [0.5], got {alpha.tolist()!r}."
+            )
         head = self._head()
         if self._residuals is not None:
             scaled = self._residuals.quantiles(head, raw, alpha)

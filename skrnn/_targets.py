@@ -65,8 +65,8 @@ class LabelEncoding:
         unknown = _unknown(labels, self.classes)
         if unknown:
             raise ValueError(
-                f"class {unknown[0]!r} is not in classes {self.classes.tolist()!r}; name all "
-                "classes at the first call of partial_fit."
+                f"class {unknown[0]!r} is not in classes {self.classes.tolist()!r} of "
+                "the first fit; partial_fit(classes=...) names all classes at its first call."
             )
         position = np.searchsorted(self.classes, labels)
         return position[np.searchsorted(labels, y)]
@@ -93,6 +93,14 @@ class TargetScaling:
     def fit(cls, y: NDArray[np.float64], weight: NDArray | None) -> TargetScaling:
         """Weighted mean and standard deviation of targets of shape (n, n_outputs)."""
         return cls(*weighted_moments(y, weight))
+
+    def widened(self, y: NDArray[np.float64], weight: NDArray | None) -> TargetScaling:
+        """Give outputs that were constant so far the spread they show in `y`."""
+        if (self.scale > 0).all():
+            return self
+        spread = np.sqrt(np.average((y - self.mean) ** 2, axis=0, weights=weight))
+        spread = np.where(spread > _CONSTANT * np.abs(self.mean), spread, 0.0)
+        return replace(self, scale=np.where(self.scale > 0, self.scale, spread))
 
     @classmethod
     def identity(cls, n_outputs: int) -> TargetScaling:
@@ -240,6 +248,14 @@ class Samples:
         if self.weight is None or self.per_step:
             return self.weight
         return np.repeat(self.weight, self.sequences.lengths)
+
+    def one_step_each(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Rows of one random step that counts, for each sequence that has any."""
+        n_steps = len(self.target)
+        counts = np.ones(n_steps, dtype=bool) if self.weight is None else self.weight > 0
+        rows = rng.permutation(np.flatnonzero(counts))
+        owner = np.searchsorted(self.sequences.offsets, rows, side="right")
+        return rows[np.unique(owner, return_index=True)[1]]
 
     def without_zero_weights(self) -> Samples:
         """Drop sequences that count nothing at all."""

@@ -186,7 +186,9 @@ def test_hidden_states_per_step_and_per_sequence(steps, data):
     X, y = steps
     per_step = classifier(return_sequences=True, max_epochs=1, bidirectional=True).fit(X, y)
     assert [h.shape for h in per_step.transform(X)] == [(len(x), 12) for x in X]
-    per_sequence = classifier(max_epochs=1, pooling=("mean", "last"), bidirectional=False).fit(*data)
+    per_sequence = classifier(max_epochs=1, pooling=("mean", "last"), bidirectional=False).fit(
+        *data
+    )
     assert per_sequence.transform(X).shape == (len(X), 12)
     assert len(per_sequence.get_feature_names_out()) == 12
 

@@ -337,7 +337,7 @@ def test_a_splitter_decides(data):
     X, y = data
     spy = Spy(ShuffleSplit(3, test_size=20, random_state=0))
     clf = classifier(early_stopping=True, validation_split=spy, max_epochs=1).fit(X, y)
-    ((labels, _, train, valid),) = spy.seen
+    labels, _, train, valid = spy.seen[-1]
     assert_array_equal(labels, y)
     assert len(train) == 40
     expected = loss_of(clf, [X[i] for i in valid], y[valid])
@@ -354,7 +354,7 @@ def test_a_splitter_sees_the_groups(data):
     groups = np.arange(N_SAMPLES) // 3
     spy = Spy(GroupKFold(4))
     classifier(early_stopping=True, validation_split=spy, max_epochs=1).fit(*data, groups=groups)
-    ((_, seen, train, valid),) = spy.seen
+    _, seen, train, valid = spy.seen[-1]
     assert_array_equal(seen, groups)
     assert not set(groups[train]) & set(groups[valid])
 

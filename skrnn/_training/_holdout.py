@@ -43,7 +43,7 @@ def split_holdout(
         Share of the validation part.
 
     splitter : cross-validation splitter or None
-        Its first split is taken.
+        Its last split is taken.
 
     groups : array-like of shape (n_samples,) or None
         Samples of one group are never on both sides.
@@ -76,7 +76,8 @@ def split_holdout(
         return None
     if splitter is not None:
         stratify = np.zeros(n_samples) if labels is None else labels
-        train, valid = next(iter(splitter.split(np.zeros(n_samples), stratify, groups)))
+        # The last split of a splitter in time order is the one with the most training data.
+        *_, (train, valid) = splitter.split(np.zeros(n_samples), stratify, groups)
         return np.sort(train), np.sort(valid)
     train, valid = next(_default_split(labels, n_samples, fraction, groups, seed))
     return np.sort(train), np.sort(valid)

@@ -142,9 +142,9 @@ def _in_order(
         *by_step,
         *usual,
         *[pair for pair in schedule if pair not in by_step],
-        ("best_weights", best),
         *([("progress", ProgressLine(budget))] if plan.verbose else []),
         *[(type(callback).__name__, callback) for callback in plan.extra],
+        ("best_weights", best),
         ("stop_on_time", StopOnTime(budget)),
     ]
 
@@ -174,15 +174,15 @@ def _run(net: Any, sets: tuple[Any, Any], epochs: int, budget: TimeBudget) -> Ou
 
 def _schedule(plan: TrainingPlan, budget: TimeBudget, has_validation: bool) -> list[Any]:
     schedule, params = plan.lr_schedule, plan.lr_schedule_params
+    if params and (schedule is None or schedule in SCHEDULES):
+        raise ValueError(f"lr_schedule={schedule!r} has no parameters, got {sorted(params)}.")
     if schedule is None:
         return []
     if schedule in SCHEDULES:
-        if params:
-            raise ValueError(f"lr_schedule={schedule!r} has no parameters, got {sorted(params)}.")
         return [("lr_schedule", Schedule(SCHEDULES[schedule], budget))]
     if schedule == "plateau":
         monitor = "valid_loss" if has_validation else "train_loss"
-        scheduler = LRScheduler("ReduceLROnPlateau", monitor=monitor, **params)
+        scheduler = LRScheduler("ReduceLROnPlateau", **{"monitor": monitor, **params})
     else:
         scheduler = LRScheduler(schedule, **params)
     return [("lr_schedule", scheduler.initialize())]

@@ -107,6 +107,13 @@ class SequenceNetMixin:
         self.optimizer_ = self.optimizer(groups, **kwargs)
         return self
 
+    def adopt(self, lr: float, batch_size: int, gradient_clip_value: float | None) -> None:
+        """Go on training with other settings, keeping weights and the state of the optimizer."""
+        if lr != self.lr:
+            self.set_params(lr=lr)
+        self.batch_size = batch_size
+        self.gradient_clip_value = gradient_clip_value
+
     def get_iterator(
         self, dataset: SequenceDataset, training: bool = False
     ) -> TrainBatches | OrderedBatches:
@@ -274,7 +281,12 @@ def _total_weight(inputs: dict[str, Tensor], per_step: bool) -> float:
 @contextmanager
 def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch inside the block and leave its global generators as they were."""
-    devices = [device.index or 0] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+    on_cuda = device.type == "cuda"
+    index = torch.cuda.current_device() if on_cuda and device.index is None else device.index
+    with torch.random.fork_rng(devices=[index] if on_cuda else []):
+        # torch.manual_seed would reseed the generators of every device there is.
+        torch.default_generator.manual_seed(seed)
+        if on_cuda:
+            with torch.cuda.device(index):
+                torch.cuda.manual_seed(seed)
         yield

@@ -83,7 +83,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         Share of the samples in the validation part. Values in ``(0, 1)``.
 
     validation_split : splitter, tuple (X_val, y_val) or None, default=None
-        Validation part of your own: the first split of a cross-validation splitter, or the data,
+        Validation part of your own: the last split of a cross-validation splitter, or the data,
         with ``X_val`` in any container that `fit` takes.
 
     n_iter_no_change : int, default=15
