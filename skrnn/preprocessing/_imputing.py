@@ -44,7 +44,7 @@ class SequenceImputer(SequenceTransformer):
 
     Attributes
     ----------
-    mean_ : ndarray of shape (n_channels_in_,)
+    mean_ : ndarray of shape (`n_channels_in_`,)
         Mean of each feature over all observed time steps of the training data; NaN where
         ``strategy="constant"`` met a feature without observations.
 
@@ -54,7 +54,7 @@ class SequenceImputer(SequenceTransformer):
     n_features_in_ : int
         Number of columns of a 2-D X, number of features per time step of any other.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, only where X had any.
 
     See Also

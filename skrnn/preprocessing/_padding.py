@@ -50,7 +50,7 @@ class SequencePadder(SequenceTransformer):
     n_features_in_ : int
         Number of columns of a 2-D X, number of features per time step of any other.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, only where X had any.
 
     See Also
@@ -144,7 +144,7 @@ class SequencePadder(SequenceTransformer):
 
         Returns
         -------
-        X_out : ndarray of shape (n_samples, max_length_, n_channels_in_)
+        X_out : ndarray of shape (n_samples, max_length_, `n_channels_in_`)
             The same sequences in one array; always a copy.
         """
         check_is_fitted(self)

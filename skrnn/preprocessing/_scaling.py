@@ -49,11 +49,11 @@ class SequenceScaler(SequenceTransformer):
 
     Attributes
     ----------
-    center_ : ndarray of shape (n_channels_in_,)
+    center_ : ndarray of shape (`n_channels_in_`,)
         What is subtracted from each feature: its mean, minimum or median. Only for
         ``per="dataset"``.
 
-    scale_ : ndarray of shape (n_channels_in_,)
+    scale_ : ndarray of shape (`n_channels_in_`,)
         By what each feature is then divided, 1 for a constant feature. Only for
         ``per="dataset"``.
 
@@ -63,7 +63,7 @@ class SequenceScaler(SequenceTransformer):
     n_features_in_ : int
         Number of columns of a 2-D X, number of features per time step of any other.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, only where X had any.
 
     See Also
@@ -167,7 +167,7 @@ class SequenceScaler(SequenceTransformer):
 
         Returns
         -------
-        X_out : ndarray, or list of ndarray of shape (n_timesteps_i, n_channels_in_)
+        X_out : ndarray, or list of ndarray of shape (n_timesteps_i, `n_channels_in_`)
             The scaled sequences: 2-D for 2-D, 3-D for 3-D, a list for any other container.
         """
         check_is_fitted(self)
@@ -187,7 +187,7 @@ class SequenceScaler(SequenceTransformer):
 
         Returns
         -------
-        X_out : ndarray, or list of ndarray of shape (n_timesteps_i, n_channels_in_)
+        X_out : ndarray, or list of ndarray of shape (n_timesteps_i, `n_channels_in_`)
             Sequences in the units of the training data, in the same container form as `transform`.
         """
         check_is_fitted(self)

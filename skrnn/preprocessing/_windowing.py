@@ -35,7 +35,7 @@ class SlidingWindow(TransformerMixin, BaseEstimator):
     n_features_in_ : int
         Number of columns of X.
 
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, only where X had any.
 
     See Also
