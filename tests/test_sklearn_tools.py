@@ -221,7 +221,10 @@ WITH_COLUMNS: dict[str, Callable[..., np.ndarray]] = {
         BaggingClassifier(net(**p), n_estimators=2, random_state=0), X
     ),
     "AdaBoostClassifier": lambda X, **p: probabilities(
-        AdaBoostClassifier(net(lr=0.03, **p), n_estimators=2, random_state=0), X
+        AdaBoostClassifier(
+            net(lr=0.03, **p).set_params(max_epochs=15), n_estimators=2, random_state=0
+        ),
+        X,
     ),
     "OneVsOneClassifier": lambda X, **p: (
         OneVsOneClassifier(net(**p)).fit(X, THREE).decision_function(X)
