@@ -20,7 +20,6 @@ from skrnn._training import (
     device_or_cpu,
     network_from_state,
     network_to_state,
-    resolve_device,
 )
 
 # Prediction runs in batches of at least this size: smaller ones leave the processor idle.
@@ -167,7 +166,7 @@ class FittedNetMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         super().__setstate__(state)
         if saved is None:
             return
-        device = device_or_cpu(saved["device"], resolve_device)
+        device = device_or_cpu(saved["device"])
         network = network_from_state(self._spec, saved["weights"])
         # A device that is missing here takes its mixed precision with it.
         keep = saved["mixed"] and str(device) == saved["device"]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-POOLINGS = ("last", "mean", "max", "attention")
+from skrnn.nn import POOLINGS
 
 CONSTRAINTS: dict[str, Any] = {
     "cell": [StrOptions({"rnn", "lstm", "gru"}), type],

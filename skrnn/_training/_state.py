@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
+from skrnn._training._optimizers import resolve_device
 from skrnn.nn import SequenceNetwork
 
 
@@ -27,10 +27,10 @@ def network_from_state(spec: dict[str, Any], state: dict[str, np.ndarray]) -> Se
     return network
 
 
-def device_or_cpu(device: str, resolve: Callable[[str], torch.device]) -> torch.device:
+def device_or_cpu(device: str) -> torch.device:
     """Resolve the device a model was fitted on; the CPU, with a warning, where it is missing."""
     try:
-        return resolve(device)
+        return resolve_device(device)
     except ValueError:
         warnings.warn(
             f"the model was fitted on device={device!r}, which is not available here; it was "

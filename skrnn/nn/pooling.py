@@ -11,7 +11,7 @@ from skrnn.nn.lengths import Lengths, ValidSteps
 __all__ = ["POOLINGS", "Pooling"]
 
 #: The kinds of pooling known by name.
-POOLINGS = ("attention", "last", "max", "mean")
+POOLINGS = ("last", "mean", "max", "attention")
 
 
 class Pooling(nn.Module):
