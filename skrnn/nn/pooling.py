@@ -11,7 +11,7 @@ from skrnn.nn.lengths import Lengths, ValidSteps
 __all__ = ["POOLINGS", "Pooling"]
 
 #: The kinds of pooling known by name.
-POOLINGS = ("last", "mean", "max", "attention")
+POOLINGS = ("attention", "last", "max", "mean")
 
 
 class Pooling(nn.Module):
