@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "RNNClassifier",
+    "RNNForecaster",
     "RNNRegressor",
     "__version__",
     "metrics",
@@ -21,7 +22,11 @@ __all__ = [
     "testing",
 ]
 
-_CLASSES = {"RNNClassifier": "skrnn._classifier", "RNNRegressor": "skrnn._regressor"}
+_CLASSES = {
+    "RNNClassifier": "skrnn._classifier",
+    "RNNForecaster": "skrnn._forecaster",
+    "RNNRegressor": "skrnn._regressor",
+}
 _SUBMODULES = frozenset({"metrics", "nn", "preprocessing", "sktime", "testing"})
 
 

@@ -4,7 +4,12 @@ from skrnn._training._batches import OrderedBatches, SequenceDataset, TrainBatch
 from skrnn._training._callbacks import BestWeights, ScikitLearnBridge, StopTraining
 from skrnn._training._holdout import split_holdout
 from skrnn._training._loop import Outcome, TrainingPlan, train
-from skrnn._training._net import SequenceNetClassifier, SequenceNetRegressor, own_randomness
+from skrnn._training._net import (
+    SequenceNetClassifier,
+    SequenceNetMixin,
+    SequenceNetRegressor,
+    own_randomness,
+)
 from skrnn._training._optimizers import (
     SCHEDULES,
     resolve_device,
@@ -21,6 +26,7 @@ __all__ = [
     "ScikitLearnBridge",
     "SequenceDataset",
     "SequenceNetClassifier",
+    "SequenceNetMixin",
     "SequenceNetRegressor",
     "StopTraining",
     "TrainBatches",

@@ -59,7 +59,7 @@ class TimeBudget(Callback):
     ) -> None:
         """Count the samples of one step: how many steps there are depends on their lengths."""
         if training:
-            self.samples_ += len(batch[0]["x"])
+            self.samples_ += len(batch[1])
 
     @property
     def elapsed(self) -> float:

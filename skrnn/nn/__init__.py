@@ -10,7 +10,10 @@ from skrnn.nn.cells import (
     TorchLayer,
     make_layer,
 )
+from skrnn.nn.covariates import CovariateEmbedding
+from skrnn.nn.decoders import DECODERS, DenseDecoder, SegmentDecoder
 from skrnn.nn.encoder import RecurrentEncoder
+from skrnn.nn.forecast import Forecast, ForecastNetwork, ForecastSpec
 from skrnn.nn.frontends import TokenEmbedding
 from skrnn.nn.heads import (
     DEFAULT_QUANTILES,
@@ -37,17 +40,25 @@ from skrnn.nn.lengths import (
 from skrnn.nn.network import NetworkSpec, SequenceNetwork
 from skrnn.nn.pooling import POOLINGS, Pooling
 from skrnn.nn.scaler import FeatureScaler
+from skrnn.nn.windows import SCALINGS, WindowScaler, last_observed
 
 __all__ = [
     "CELLS",
+    "DECODERS",
     "DEFAULT_QUANTILES",
     "HEADS",
     "MAX_STEPS",
     "POOLINGS",
+    "SCALINGS",
     "CategoricalHead",
     "CellLayer",
     "CellLike",
+    "CovariateEmbedding",
+    "DenseDecoder",
     "FeatureScaler",
+    "Forecast",
+    "ForecastNetwork",
+    "ForecastSpec",
     "Head",
     "HeadLike",
     "Lengths",
@@ -61,13 +72,16 @@ __all__ = [
     "QuantileHead",
     "RecurrentEncoder",
     "RecurrentLayer",
+    "SegmentDecoder",
     "SequenceNetwork",
     "State",
     "StudentTHead",
     "TokenEmbedding",
     "TorchLayer",
     "ValidSteps",
+    "WindowScaler",
     "check_lengths",
+    "last_observed",
     "length_mask",
     "make_head",
     "make_layer",

@@ -1,0 +1,706 @@
+"""RNNForecaster: the recurrent forecaster, a native sktime forecaster over series and panels."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Hashable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics import mean_absolute_error
+from sklearn.utils import Tags, TargetTags, check_random_state
+from sklearn.utils._param_validation import validate_parameter_constraints
+from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
+
+from skrnn._forecasting._ahead import Steps, forecast_ahead, forecast_within, spans_ahead
+from skrnn._forecasting._guard import Guard
+from skrnn._forecasting._history import History
+from skrnn._forecasting._inputs import Inputs
+from skrnn._forecasting._model import ForecastModel
+from skrnn._forecasting._panel import Panel, panel_frame, panel_index, read_panel
+from skrnn._forecasting._setup import (
+    FORECASTER_CONSTRAINTS,
+    check_complete,
+    check_counts,
+    has_distribution,
+    is_counts,
+    least_length,
+    model_options,
+    sizes_of,
+    training_options,
+    usable_series,
+)
+from skrnn._parameters import NetParamsMixin
+from skrnn.nn import DEFAULT_QUANTILES
+
+# What scikit-learn's searches and pipelines hang on an estimator before `fit` and take away after.
+_CALLBACK_ATTRIBUTES = ("_parent_callback_ctx", "_skl_callbacks")
+_INNER_TYPES = ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"]
+
+
+class RNNForecaster(NetParamsMixin, BaseForecaster):
+    """Recurrent forecaster for one series or thousands, with intervals.
+
+    A native sktime forecaster: one network is trained on windows from all series of a panel or a
+    hierarchy and forecasts all steps of the horizon at once from the latest observations. On the
+    end of each series it is compared with the seasonal naive forecast, blended with it as far as
+    that helps, and its intervals are calibrated there. Without series to learn from, with less
+    than some 50 time points altogether, a statistical model is the better choice.
+
+    Read more in the :ref:`user guide <forecasting>`.
+
+    Parameters
+    ----------
+    cell : {"lstm", "gru", "rnn"} or class, default="lstm"
+        Recurrent layer: a name, a step cell class or a :class:`skrnn.nn.RecurrentLayer` class.
+
+    hidden_size : int or tuple of int, default=128
+        Size of the state, or one size per layer as ``(128, 64)``. Values in ``[1, inf)``.
+
+    num_layers : int, default=1
+        Number of stacked layers. Values in ``[1, inf)``.
+
+    nonlinearity : {"tanh", "relu"}, default="tanh"
+        Activation of ``cell="rnn"``; the other cells have their own.
+
+    dropout : float, default=0.0
+        Probability of dropping a feature of the state while training. Values in ``[0, 1)``.
+
+    window_length : int or "auto", default="auto"
+        Steps of the past that are read. ``"auto"`` takes 3.5 horizons and at least three seasons,
+        between 12 and 720 steps. Values in ``[1, inf)``.
+
+    patch_length : int or "auto", default="auto"
+        Steps that the recurrence reads at once, a divisor of `window_length`. ``"auto"`` takes a
+        season, or 4 to 24 steps of it. Values in ``[1, inf)``.
+
+    horizon : int or "auto", default="auto"
+        Steps that are forecast at once; forecasts further ahead continue from there. ``"auto"``
+        takes the largest step of `fh` in `fit`; without one, a season but at least 12 steps.
+        Values in ``[1, inf)``.
+
+    sp : int or "auto", default="auto"
+        Steps in one season. ``"auto"`` derives it from the frequency of the index: 24 for hours, 7
+        for days, 5 for business days, 52 for weeks, 12 for months, 4 for quarters; 1 without one.
+        Values in ``[1, inf)``.
+
+    scaling : {"last", "mean", "instance", "none"}, default="last"
+        How every window is scaled by itself: less its last value and divided by its typical change
+        over a season, divided by its mean, or standardised; see :class:`skrnn.nn.WindowScaler`.
+
+    log : bool or "auto", default="auto"
+        Model logarithms: of all series that are positive, or with ``"auto"`` of those of them that
+        change by shares rather than by amounts.
+
+    deseasonalize : bool or "auto", default="auto"
+        Take the mean season off before the network and put it back after it: of all series of at
+        least three seasons, or with ``"auto"`` of those of them whose season is clear.
+
+    decoder : {"dense", "recurrent"}, default="dense"
+        From the last state to the horizon: one linear map, or one recurrent step per segment.
+
+    shortcut : bool, default=True
+        Add a linear map from the window to the horizon that starts as the seasonal naive forecast.
+
+    loss : str, default="quantile"
+        What is learned: ``"quantile"``, ``"absolute_error"``, ``"squared_error"``, ``"huber"``,
+        ``"normal"``, ``"student_t"``, or for counts ``"negative_binomial"``.
+
+    quantiles : tuple of float, default=(0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
+        Increasing levels in ``(0, 1)`` learned by ``loss="quantile"``; others are interpolated.
+
+    calendar : bool or "auto", default="auto"
+        Read the hour of the day, the day of the week, the time of the year from the index, as far
+        as its frequency and span show them. ``"auto"`` does.
+
+    past_covariates : list of column names or None, default=None
+        Columns of X that are known for the past only. All others are known for the future too.
+
+    static_covariates : list of column names or None, default=None
+        Columns of X that are constant within a series.
+
+    categorical : list of column names or "auto", default="auto"
+        Columns of X that hold categories. ``"auto"`` takes those of text, category and bool.
+        Categories that were not seen in `fit` are read as unknown.
+
+    missing : {"mask", "error"}, default="mask"
+        What to do about NaN in y: mask it, so that it is neither read nor learned from, or raise.
+
+    gaps : {"error", "mask", "interpolate"}, default="error"
+        What to do about missing rows of a regular index.
+
+    duplicates : {"error", "last", "mean"}, default="error"
+        What to do about rows with the same time stamp.
+
+    short : {"error", "pad"}, default="error"
+        Whether a series needs a whole window and horizon (with an automatic window a horizon and
+        two steps), or 2 steps are enough. In a panel the short ones are left out of the training.
+
+    guard : {"blend", "fallback", "off"}, default="blend"
+        What to do when the seasonal naive forecast is better on the validation tail: blend both by
+        the weight that is best there, replace the network, or nothing. A weight other than 0 has to
+        be better by one standard error.
+
+    calibrate : bool, default=True
+        Correct quantiles and intervals, step by step, by their errors on the validation tail.
+
+    refit : bool or "auto", default="auto"
+        Train again on everything, for as many epochs as were best. ``"auto"`` does when the
+        validation tail holds more than a tenth of the data.
+
+    n_estimators : int, default=1
+        Networks trained from different seeds, whose forecasts are averaged. Values in ``[1, inf)``.
+
+    optimizer : str or class, default="adamw"
+        Optimizer of :mod:`torch.optim`, by name or class.
+
+    lr : float, default=0.005
+        Learning rate, per step. Values in ``(0, inf)``.
+
+    lr_schedule : {"cosine", "one_cycle", "plateau"}, class or None, default="cosine"
+        Course of the learning rate, by name or as a class of :mod:`torch.optim.lr_scheduler`.
+
+    max_epochs : int, default=100
+        Largest number of epochs. Values in ``[1, inf)``.
+
+    batch_size : int or "auto", default="auto"
+        Windows per step. ``"auto"`` takes an eighth of all windows, from 16 to 256. Values in
+        ``[1, inf)``.
+
+    batches_per_epoch : int, default=50
+        Most batches of an epoch. Where they have no room for all windows, series are drawn with
+        equal probability, then their windows. Values in ``[1, inf)``.
+
+    gradient_clip_value : float or None, default=1.0
+        Largest norm of the gradient; None does not clip. Values in ``(0, inf)``.
+
+    max_time : float or None, default=None
+        Seconds after which the training ends. Values in ``(0, inf)``.
+
+    early_stopping : bool, default=True
+        Stop when the loss on the validation tail stops falling and return to the best weights.
+
+    n_iter_no_change : int, default=15
+        Epochs without improvement before the training stops. Values in ``[1, inf)``.
+
+    tol : float, default=1e-4
+        Smallest decrease of the validation loss that counts. Values in ``[0, inf)``.
+
+    callbacks : list of skorch callbacks or None, default=None
+        Callbacks, or pairs (name, callback), that run during training. They are cloned first.
+
+    net_params : dict or None, default=None
+        Parameters with double underscores, such as ``{"optimizer__weight_decay": 0.1}``;
+        ``set_params(optimizer__weight_decay=0.1)`` fills it.
+
+    device : str or torch.device, default="auto"
+        Where to compute; ``"auto"`` is CUDA when present, else the CPU.
+
+    dtype : {"float32", "float64"}, default="float32"
+        Type of the weights.
+
+    precision : {"float32", "bf16", "fp16"}, default="float32"
+        Mixed precision of the arithmetic, on devices that have it.
+
+    random_state : int, RandomState instance or None, default=None
+        Decides weights, windows and dropout.
+
+    verbose : int, default=0
+        With 1 or more, one line per epoch is printed.
+
+    Attributes
+    ----------
+    guard_ : Guard
+        Weight of the network in the forecast, and the errors of network, seasonal naive forecast
+        and blend on the validation tail, as mean absolute scaled errors.
+
+    history_ : list of dict
+        One per epoch of the last training of the first network.
+
+    interrupted_ : bool
+        Whether Ctrl-C ended the training early.
+
+    See Also
+    --------
+    RNNRegressor : Predicts numbers from whole sequences.
+    skrnn.nn.ForecastNetwork : The network.
+
+    Notes
+    -----
+    The design follows what has been measured to matter for recurrent forecasters: scaling of every
+    window, patches, direct decoding of the horizon, a linear shortcut, many origins per series
+    [1]_ [2]_, deseasonalising and logarithms [3]_. Columns of a multivariate series share the
+    network, which is told the column but does not read the other ones.
+
+    References
+    ----------
+    .. [1] S. Lin et al., "SegRNN: Segment Recurrent Neural Network for Long-Term Time Series
+       Forecasting", 2023. arXiv:2308.11200
+    .. [2] R. Wen et al., "A Multi-Horizon Quantile Recurrent Forecaster", 2017. arXiv:1711.11053
+    .. [3] S. Smyl, "A hybrid method of exponential smoothing and recurrent neural networks for time
+       series forecasting", International Journal of Forecasting 36(1), 2020.
+       doi.org/10.1016/j.ijforecast.2019.03.017
+
+    Examples
+    --------
+    >>> from sktime.datasets import load_airline
+    >>> from skrnn import RNNForecaster
+    >>> y = load_airline()
+    >>> forecaster = RNNForecaster(hidden_size=16, max_epochs=10, random_state=0)
+    >>> forecaster.fit(y, fh=[1, 2, 3]).predict().index[0]
+    Period('1961-01', 'M')
+    >>> forecaster.predict_interval(coverage=[0.8, 0.95]).shape
+    (3, 4)
+    """
+
+    _tags: ClassVar[dict[str, Any]] = {
+        "object_type": "forecaster",
+        "authors": "the skrnn developers",
+        "maintainers": "the skrnn developers",
+        "python_dependencies": ["torch", "skorch"],
+        # Panels and hierarchies arrive whole: one network for all of their series.
+        "y_inner_mtype": _INNER_TYPES,
+        "X_inner_mtype": _INNER_TYPES,
+        "capability:multivariate": True,
+        "capability:exogenous": True,
+        "capability:insample": True,
+        "capability:pred_int": True,
+        "capability:pred_int:insample": True,
+        "capability:missing_values": True,
+        "capability:update": True,
+        "capability:pretrain": True,
+        "pretrain:fitted_params": ["pretrained_model_"],
+        "capability:random_state": True,
+        "property:randomness": "derandomized",
+        "capability:categorical_in_X": True,
+        "capability:non_contiguous_X": False,
+        "capability:unequal_length": True,
+        "requires-fh-in-fit": False,
+        "X-y-must-have-same-index": True,
+    }
+    # The history is kept here, on the clock of the data; sktime need not keep another copy.
+    _config: ClassVar[dict[str, Any]] = {"remember_data": False}
+
+    def __init__(
+        self,
+        *,
+        cell: Any = "lstm",
+        hidden_size: int | tuple[int, ...] = 128,
+        num_layers: int = 1,
+        nonlinearity: str = "tanh",
+        dropout: float = 0.0,
+        window_length: int | str = "auto",
+        patch_length: int | str = "auto",
+        horizon: int | str = "auto",
+        sp: int | str = "auto",
+        scaling: str = "last",
+        log: bool | str = "auto",
+        deseasonalize: bool | str = "auto",
+        decoder: str = "dense",
+        shortcut: bool = True,
+        loss: str = "quantile",
+        quantiles: tuple[float, ...] = DEFAULT_QUANTILES,
+        calendar: bool | str = "auto",
+        past_covariates: Sequence[Hashable] | None = None,
+        static_covariates: Sequence[Hashable] | None = None,
+        categorical: str | Sequence[Hashable] = "auto",
+        missing: str = "mask",
+        gaps: str = "error",
+        duplicates: str = "error",
+        short: str = "error",
+        guard: str = "blend",
+        calibrate: bool = True,
+        refit: bool | str = "auto",
+        n_estimators: int = 1,
+        optimizer: Any = "adamw",
+        lr: float = 0.005,
+        lr_schedule: Any = "cosine",
+        max_epochs: int = 100,
+        batch_size: int | str = "auto",
+        batches_per_epoch: int = 50,
+        gradient_clip_value: float | None = 1.0,
+        max_time: float | None = None,
+        early_stopping: bool = True,
+        n_iter_no_change: int = 15,
+        tol: float = 1e-4,
+        callbacks: Any = None,
+        net_params: dict[str, Any] | None = None,
+        device: Any = "auto",
+        dtype: str = "float32",
+        precision: str = "float32",
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.cell = cell
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.nonlinearity = nonlinearity
+        self.dropout = dropout
+        self.window_length = window_length
+        self.patch_length = patch_length
+        self.horizon = horizon
+        self.sp = sp
+        self.scaling = scaling
+        self.log = log
+        self.deseasonalize = deseasonalize
+        self.decoder = decoder
+        self.shortcut = shortcut
+        self.loss = loss
+        self.quantiles = quantiles
+        self.calendar = calendar
+        self.past_covariates = past_covariates
+        self.static_covariates = static_covariates
+        self.categorical = categorical
+        self.missing = missing
+        self.gaps = gaps
+        self.duplicates = duplicates
+        self.short = short
+        self.guard = guard
+        self.calibrate = calibrate
+        self.refit = refit
+        self.n_estimators = n_estimators
+        self.optimizer = optimizer
+        self.lr = lr
+        self.lr_schedule = lr_schedule
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.batches_per_epoch = batches_per_epoch
+        self.gradient_clip_value = gradient_clip_value
+        self.max_time = max_time
+        self.early_stopping = early_stopping
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.callbacks = callbacks
+        self.net_params = net_params
+        self.device = device
+        self.dtype = dtype
+        self.precision = precision
+        self.random_state = random_state
+        self.verbose = verbose
+        super().__init__()
+        # sktime looks for these although it was told not to remember data.
+        self._y, self._X = None, None
+
+    # -- fitting ------------------------------------------------------------------------------
+
+    def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> RNNForecaster:
+        self._check_params()
+        panel = self._read(y)
+        pretrained = getattr(self, "pretrained_model_", None)
+        if pretrained is None:
+            model = self._fit_model(panel, X, fh)
+        else:
+            self._check_columns(panel, pretrained)
+            self._history = History.of(panel, X, pretrained.inputs)
+            model = copy.copy(pretrained).adapt(panel, self._history.arrays())
+        self._conclude("model_", model)
+        return self
+
+    def _pretrain(self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Any = None) -> Any:
+        self._check_params()
+        model = self._fit_model(self._read(y), X, fh)
+        self._conclude("pretrained_model_", model)
+        return self
+
+    def _pretrain_update(
+        self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Any = None
+    ) -> Any:
+        self._check_params()
+        panel, model = self._read(y), copy.copy(self.pretrained_model_)
+        self._check_columns(panel, model)
+        history = History.of(panel, X, model.inputs)
+        self._conclude("pretrained_model_", model.update(panel, history.arrays(), self._seed()))
+        return self
+
+    def _fit_model(self, panel: Panel, X: pd.DataFrame | None, fh: Any) -> ForecastModel:
+        params = self.get_params(deep=False)
+        if is_counts(self.loss):
+            check_counts(panel)
+        inputs = Inputs.learn(
+            panel,
+            X,
+            calendar=self.calendar,
+            past=self.past_covariates,
+            static=self.static_covariates,
+            categorical=self.categorical,
+        )
+        ahead = None if fh is None else int((self._ticks(fh, panel) - self._now(panel)).max())
+        sizes = sizes_of(params, panel, ahead)
+        usable = usable_series(panel, least_length(params, sizes))
+        self._history = History.of(panel, X, inputs)
+        model = ForecastModel(
+            model_options(params, sizes, inputs), training_options(params), inputs
+        )
+        trained = self._history.take(usable) if len(usable) < panel.n_series else self._history
+        model.fit(trained.panel, trained.arrays(), self._seed())
+        if trained is not self._history:
+            model.know(panel)
+        return model
+
+    def _update(
+        self, y: pd.DataFrame, X: pd.DataFrame | None = None, update_params: bool = True
+    ) -> RNNForecaster:
+        newer = self._read(y, self._history.panel.clock)
+        self._history = self._history.extend(newer, X, self.gaps)
+        panel, model = self._history.panel, copy.copy(self.model_)
+        if update_params:
+            model.update(panel, self._history.arrays(), self._seed())
+        elif panel.n_series > len(model.least):
+            model.know(panel)
+        self._conclude("model_", model)
+        return self
+
+    def _conclude(self, name: str, model: ForecastModel) -> None:
+        """Keep a model; after Ctrl-C the last whole epoch is kept, and the interrupt goes on."""
+        interrupt, model.interrupted = model.interrupted, None
+        self.interrupted_ = interrupt is not None
+        if interrupt is None or model.nets:
+            setattr(self, name, model)
+        if interrupt is not None:
+            self._is_fitted = bool(model.nets)
+            raise interrupt
+
+    def _check_params(self) -> None:
+        params = self.get_params(deep=False)
+        validate_parameter_constraints(FORECASTER_CONSTRAINTS, params, type(self).__name__)
+
+    def _read(self, y: pd.DataFrame, clock: Any = None) -> Panel:
+        panel = read_panel(y, gaps=self.gaps, duplicates=self.duplicates, clock=clock)
+        if self.missing == "error":
+            check_complete(panel)
+        return panel
+
+    @staticmethod
+    def _check_columns(panel: Panel, model: ForecastModel) -> None:
+        if panel.n_columns != model.inputs.n_columns:
+            raise ValueError(
+                f"pretrained on {model.inputs.n_columns} columns of y, got {panel.n_columns}."
+            )
+
+    def _seed(self) -> int:
+        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+
+    # -- forecasting --------------------------------------------------------------------------
+
+    def _predict(self, fh: Any, X: pd.DataFrame | None) -> pd.DataFrame:
+        ticks = self._ticks(fh, self._history.panel)
+        steps = self._forecast(ticks, X, np.empty(0))
+        return self._frame(steps.point, ticks, None)
+
+    def _predict_quantiles(
+        self, fh: Any, X: pd.DataFrame | None, alpha: Sequence[float]
+    ) -> pd.DataFrame:
+        if not (has_distribution(self.loss) or self.model_.calibration is not None):
+            raise ValueError(
+                f"loss={self.loss!r} learns no distribution; fit with calibrate=True, or with "
+                "loss='quantile'."
+            )
+        ticks = self._ticks(fh, self._history.panel)
+        steps = self._forecast(ticks, X, np.asarray(alpha, dtype=float))
+        columns = pd.MultiIndex.from_product([self._get_varnames(), alpha])
+        return self._frame(steps.quantiles, ticks, columns)
+
+    def _frame(self, values: NDArray, ticks: NDArray, columns: Any) -> pd.DataFrame:
+        panel = self._history.panel
+        flat = values.reshape(len(values) * len(ticks), -1)
+        return panel_frame(flat, [ticks] * panel.n_series, panel, columns)
+
+    def _forecast(self, ticks: NDArray, X: pd.DataFrame | None, alpha: NDArray) -> Steps:
+        """Forecasts at ticks in the past and in the future of the history."""
+        history, model = self._history, self.model_
+        panel = history.panel
+        steps = Steps(
+            np.full((panel.n_series, len(ticks), panel.n_columns), np.nan),
+            np.full((panel.n_series, len(ticks), panel.n_columns, len(alpha)), np.nan),
+        )
+        # Series may end at different times: each is forecast from its own end.
+        ahead = ticks - panel.last_ticks[:, None]
+        if (ahead <= 0).any():
+            steps = forecast_within(model, panel, history.arrays(), ticks, alpha)
+        n_steps = int(ahead.max(initial=0))
+        if n_steps > 0:
+            self._check_future(ahead, X, n_steps)
+            future = model.inputs.read(X, panel.clock, past=False)
+            features = history.arrays_ahead(spans_ahead(model, panel, n_steps), future)
+            found = forecast_ahead(model, panel, features, n_steps, alpha)
+            series, at = np.nonzero(ahead > 0)
+            steps.point[series, at] = found.point[series, ahead[series, at] - 1]
+            steps.quantiles[series, at] = found.quantiles[series, ahead[series, at] - 1]
+        return steps
+
+    def _check_future(self, ahead: NDArray, X: pd.DataFrame | None, n_steps: int) -> None:
+        """Check that X covers the steps; beyond the horizon also those in between."""
+        panel = self._history.panel
+        rolled = n_steps > self.model_.horizon
+        needed = [
+            panel.last_ticks[i] + (np.arange(1, row.max() + 1) if rolled else row[row > 0])
+            for i, row in enumerate(ahead)
+            if row.max() > 0
+        ]
+        rows = panel.take(np.flatnonzero(ahead.max(axis=1) > 0))
+        self.model_.inputs.check_future(X, panel_index(needed, rows))
+
+    def _now(self, panel: Panel) -> int:
+        """Tick of the cutoff; the end of the data before there is one, in `pretrain`."""
+        if self.cutoff is None:
+            return int(panel.last_ticks.max())
+        return int(panel.clock.ticks(self.cutoff)[0])
+
+    def _ticks(self, fh: Any, panel: Panel) -> NDArray[np.int64]:
+        """Ticks of a forecasting horizon."""
+        if fh.is_relative:
+            steps = fh.to_pandas()
+            if not pd.api.types.is_integer_dtype(steps.dtype):
+                return panel.clock.ticks(fh.to_absolute(self.cutoff).to_pandas())
+            return self._now(panel) + steps.to_numpy(dtype=np.int64)
+        return panel.clock.ticks(fh.to_pandas())
+
+    def future_frame(self, fh: Any = None) -> pd.DataFrame:
+        """Make the frame of covariates that a forecast needs, to be filled in.
+
+        Parameters
+        ----------
+        fh : int, list of int, ForecastingHorizon or None, default=None
+            Steps to forecast; None takes those of `fit`.
+
+        Returns
+        -------
+        frame : DataFrame
+            One row per step (and series) after the end of the data, and one column per column of X
+            that is known in the future, all missing.
+
+        Raises
+        ------
+        NotFittedError
+            If the forecaster is not fitted.
+
+        ValueError
+            If no horizon was given, here or in `fit`.
+        """
+        self.check_is_fitted()
+        panel = self._history.panel
+        given = self._fh if fh is None else fh
+        if given is None:
+            raise ValueError("future_frame needs fh: none was given here, and none in fit.")
+        if not isinstance(given, ForecastingHorizon):
+            given = ForecastingHorizon(given, freq=self.cutoff)
+        ticks = self._ticks(given, panel)
+        needed = [ticks[ticks > last] for last in panel.last_ticks]
+        index = panel_index(needed, panel)
+        return pd.DataFrame(index=index, columns=self.model_.inputs.known)
+
+    # -- what the fit was like ----------------------------------------------------------------
+
+    @property
+    def guard_(self) -> Guard:
+        """How the networks did against the seasonal naive forecast on the validation tail."""
+        return self.model_.guard
+
+    @property
+    def history_(self) -> list[dict[str, Any]]:
+        """One dict per epoch of the last training of the first network."""
+        return [
+            {name: value for name, value in row.items() if name != "batches"}
+            for row in self.model_.nets[0].history.to_list()
+        ]
+
+    # -- scikit-learn -------------------------------------------------------------------------
+
+    def score(self, y: Any, X: Any = None, fh: Any = None) -> float:
+        """Score a forecast against the truth.
+
+        Parameters
+        ----------
+        y : Series or DataFrame
+            The truth.
+
+        X : DataFrame or None, default=None
+            Covariates of the steps of `y`.
+
+        fh : int, list of int, ForecastingHorizon or None, default=None
+            Steps that `y` holds; None takes those of `fit`.
+
+        Returns
+        -------
+        score : float
+            With a horizon, given here or in `fit`, sktime's score: the mean absolute percentage
+            error, of which less is better. Without one the horizon is that of `y`, as
+            scikit-learn's searches and :func:`~sklearn.model_selection.cross_val_score` ask for
+            it: minus the mean absolute error, of which more is better.
+
+        Raises
+        ------
+        ValueError
+            If some steps of `y` come after the end of the training data and some lie between them:
+            folds that are not ordered in time.
+        """
+        if fh is not None or self._fh is not None:
+            return super().score(y, X=X, fh=fh)
+        self.check_is_fitted()
+        index = y.index if hasattr(y, "index") else pd.RangeIndex(len(y))
+        times = index.get_level_values(-1)
+        panel = self._history.panel
+        # A fold from the middle of the data also leaves a gap in what was trained on.
+        after = panel.clock.ticks(times) > panel.last_ticks.max()
+        if not (after.all() or self._has_seen(index)):
+            raise ValueError(
+                "the steps to score neither all follow the training data nor all belong to it; "
+                "use a time-ordered splitter such as TimeSeriesSplit."
+            )
+        try:
+            forecast = self.predict(fh=ForecastingHorizon(times.unique(), is_relative=False), X=X)
+        finally:
+            self._fh = None
+        return -float(mean_absolute_error(y, forecast))
+
+    def _has_seen(self, index: pd.Index) -> bool:
+        panel = self._history.panel
+        ticks = [panel.ticks(i) for i in range(panel.n_series)]
+        return bool(index.isin(panel_index(ticks, panel)).all())
+
+    def reset(self) -> Any:
+        """Return to the state after construction, with the same parameters.
+
+        Returns
+        -------
+        self : RNNForecaster
+            This forecaster, not fitted.
+        """
+        # sktime resets within `fit`; scikit-learn looks for its own attributes when that is over.
+        kept = {name: self.__dict__[name] for name in _CALLBACK_ATTRIBUTES if name in self.__dict__}
+        super().reset()
+        self.__dict__.update(kept)
+        return self
+
+    def __sklearn_clone__(self) -> RNNForecaster:
+        return self.clone()
+
+    def __sklearn_tags__(self) -> Tags:
+        return Tags(estimator_type=None, target_tags=TargetTags(required=False))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return bool(self.is_fitted)
+
+    @classmethod
+    def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
+        """Parameters for tests of the interface: networks that are small and fast.
+
+        Parameters
+        ----------
+        parameter_set : str, default="default"
+            Name of the set; there is one.
+
+        Returns
+        -------
+        params : list of dict
+            Parameters of one instance each.
+        """
+        small = {"hidden_size": 4, "max_epochs": 2, "batches_per_epoch": 2, "short": "pad"}
+        return [
+            small,
+            {**small, "loss": "normal", "cell": "gru", "decoder": "recurrent", "n_estimators": 2},
+            {**small, "loss": "student_t", "scaling": "instance", "window_length": 8, "horizon": 2},
+            {**small, "loss": "absolute_error", "guard": "off", "log": False, "dropout": 0.1},
+        ]

@@ -1,0 +1,165 @@
+"""Ahead: forecasts for any steps, before, within and beyond the horizon that was trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skrnn._forecasting._calibration import in_order
+from skrnn._forecasting._dataset import Buffers, Origins
+from skrnn._forecasting._model import Covariates, ForecastModel
+from skrnn._forecasting._panel import Panel
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Forecasts of all series for some steps each.
+
+    Parameters
+    ----------
+    point : ndarray of shape (n_series, n_steps, n_columns)
+        Point forecasts.
+
+    quantiles : ndarray of shape (n_series, n_steps, n_columns, n_alpha)
+        Quantiles.
+    """
+
+    point: NDArray[np.float64]
+    quantiles: NDArray[np.float64]
+
+
+def forecast_ahead(
+    model: ForecastModel, panel: Panel, covariates: Covariates, n_steps: int, alpha: NDArray
+) -> Steps:
+    """Forecast the steps that follow the end of each series.
+
+    Beyond the horizon of the model the forecasts so far are taken for what happened and the next
+    horizon is forecast from there; the spread of its start is added to its own, as those of
+    independent errors add up.
+
+    Parameters
+    ----------
+    model : ForecastModel
+        The fitted model.
+
+    panel : Panel
+        The series; only the last window of each is read.
+
+    covariates : dict of ndarray
+        Features of the last `window_length` steps of each series and of `n_steps` more, as
+        :func:`spans_ahead` gives them.
+
+    n_steps : int
+        Steps to forecast.
+
+    alpha : ndarray of shape (n_alpha,)
+        Levels of the quantiles.
+
+    Returns
+    -------
+    steps : Steps
+        In the units of the series.
+    """
+    length, horizon = model.window_length, model.horizon
+    n_series, n_columns = panel.n_series, panel.n_columns
+    values = np.full((n_series, length + n_steps, n_columns), np.nan)
+    for i in range(n_series):
+        past = panel.series(i)[-length:]
+        ticks = panel.ticks(i)[-length:]
+        values[i, length - len(past) : length] = model.transform.forward(past, i, ticks)
+    offsets = np.arange(n_series + 1) * (length + n_steps)
+    series, column = np.divmod(np.arange(n_series * n_columns), n_columns)
+    points, quantiles, spread = [], [], np.zeros((len(series), 1, len(alpha)))
+    for start in range(0, n_steps, horizon):
+        size = min(horizon, n_steps - start)
+        first = np.full(n_series, length + start)
+        origins = Origins(first, first + 1, n_columns)
+        buffers = Buffers(values.reshape(-1, n_columns), offsets, model.least, covariates)
+        dataset = model._dataset(buffers, origins)
+        windows = model.distribution(dataset, np.arange(len(series)), alpha, size)
+        own = windows.quantiles - windows.point[..., None]
+        wider = np.sign(own + spread) * np.hypot(own, spread) if start else own
+        points.append(windows.point)
+        quantiles.append(in_order(windows.point[..., None] + wider, alpha))
+        spread = wider[:, -1:]
+        rolled = windows.point.reshape(n_series, n_columns, size).swapaxes(1, 2)
+        values[:, length + start : length + start + size] = rolled
+    ticks = panel.last_ticks[series][:, None] + 1 + np.arange(n_steps)
+    shape = (n_series, n_columns, n_steps)
+
+    def in_units(parts: list[NDArray]) -> NDArray:
+        joined = np.concatenate(parts, axis=1)
+        back = model.transform.backward(joined, series, column, ticks)
+        return back.reshape(*shape, *back.shape[2:]).swapaxes(1, 2)
+
+    return Steps(in_units(points), in_units(quantiles))
+
+
+def spans_ahead(model: ForecastModel, panel: Panel, n_steps: int) -> tuple[NDArray, NDArray]:
+    """First tick and number of steps whose features :func:`forecast_ahead` reads."""
+    first = panel.last_ticks + 1 - model.window_length
+    return first, np.full(panel.n_series, model.window_length + n_steps)
+
+
+def forecast_within(
+    model: ForecastModel,
+    panel: Panel,
+    covariates: Covariates,
+    ticks: NDArray[np.integer],
+    alpha: NDArray,
+) -> Steps:
+    """Forecast steps of the past, each from all that came before it.
+
+    Parameters
+    ----------
+    model : ForecastModel
+        The fitted model.
+
+    panel : Panel
+        The series.
+
+    covariates : dict of ndarray
+        Features of all their steps.
+
+    ticks : ndarray of shape (n_ticks,)
+        Times to forecast.
+
+    alpha : ndarray of shape (n_alpha,)
+        Levels of the quantiles.
+
+    Returns
+    -------
+    steps : Steps
+        NaN where a series does not reach. The first step of a series has no past; it gets the
+        mean and the quantiles of the series.
+    """
+    n_columns = panel.n_columns
+    shape = (panel.n_series, len(ticks), n_columns)
+    point, quantiles = np.full(shape, np.nan), np.full((*shape, len(alpha)), np.nan)
+    origin = ticks - panel.first_ticks[:, None]
+    inside = (origin >= 1) & (origin < panel.lengths[:, None])
+    at: Any = np.nonzero(inside)
+    if len(at[0]):
+        values = model._transformed(panel)
+        buffers = Buffers(values, panel.offsets, model.least, covariates)
+        origins = Origins(np.ones_like(panel.lengths), panel.lengths, n_columns)
+        before = np.cumsum(origins.counts) - origins.counts
+        rows = (before[at[0]] + origin[at] - 1)[:, None] * n_columns + np.arange(n_columns)
+        dataset = model._dataset(buffers, origins)
+        windows = model.distribution(dataset, rows.ravel(), alpha, 1)
+        series = np.repeat(at[0], n_columns)
+        column = np.tile(np.arange(n_columns), len(at[0]))
+        when = np.repeat(ticks[at[1]], n_columns)[:, None]
+        back = model.transform.backward
+        rows_of = (len(at[0]), n_columns)
+        point[at] = back(windows.point, series, column, when).reshape(rows_of)
+        quantiles[at] = back(windows.quantiles, series, column, when).reshape(*rows_of, len(alpha))
+    for i, j in zip(*np.nonzero(origin == 0), strict=True):
+        whole = panel.series(i)
+        point[i, j] = np.nanmean(whole, axis=0) if np.isfinite(whole).any() else np.nan
+        if len(alpha) and np.isfinite(whole).any():
+            quantiles[i, j] = np.nanquantile(whole, alpha, axis=0).T
+    return Steps(point, quantiles)

@@ -1,0 +1,287 @@
+"""Dataset: windows of a panel, cut by index from flat buffers, never copied before their batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+Batch = tuple[dict[str, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """All series of a panel one after the other, with what belongs to them.
+
+    Parameters
+    ----------
+    values : ndarray of shape (total_steps, n_columns)
+        The series in float64; NaN where one is missing.
+
+    offsets : ndarray of shape (n_series + 1,)
+        Series ``i`` holds the steps from ``offsets[i]`` to ``offsets[i + 1]``.
+
+    least : ndarray of shape (n_series, n_columns)
+        Least scale of the windows of each series.
+
+    covariates : dict
+        ``"past"`` and ``"future"`` of shape (total_steps, n_features), ``"static"`` of shape
+        (n_series, n_features); those that exist.
+    """
+
+    values: NDArray[np.float64]
+    offsets: NDArray[np.int64]
+    least: NDArray[np.float64]
+    covariates: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+
+    @property
+    def n_columns(self) -> int:
+        """Number of series at each time."""
+        return self.values.shape[1]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Steps of each series."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class Origins:
+    """Which windows there are: for each series the origins from `first` up to, not with, `stop`.
+
+    The origin is the first step of the future, counted from the start of its series. Windows are
+    numbered by series, then origin, then column.
+    """
+
+    first: NDArray[np.int64]
+    stop: NDArray[np.int64]
+    n_columns: int
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Origins of each series."""
+        return np.maximum(self.stop - self.first, 0)
+
+    def __len__(self) -> int:
+        return int(self.counts.sum()) * self.n_columns
+
+    def at(self, number: NDArray[np.integer]) -> tuple[NDArray, NDArray, NDArray]:
+        """Series, origin and column of windows given by number."""
+        ends = np.cumsum(self.counts)
+        row, column = np.divmod(number, self.n_columns)
+        series = np.searchsorted(ends, row, side="right")
+        return series, row - (ends - self.counts)[series] + self.first[series], column
+
+    def draw(self, n: int, random_state: np.random.RandomState) -> NDArray[np.int64]:
+        """Draw windows: every series with the same probability, then every origin."""
+        counts = self.counts
+        series = random_state.choice(np.flatnonzero(counts), n)
+        row = (random_state.random_sample(n) * counts[series]).astype(np.int64)
+        column = random_state.randint(self.n_columns, size=n)
+        return ((np.cumsum(counts) - counts)[series] + row) * self.n_columns + column
+
+    def spread(self, n: int) -> NDArray[np.int64]:
+        """Take at most `n` windows, evenly spread over all."""
+        total = len(self)
+        return np.unique(np.linspace(0, total - 1, min(n, total)).round().astype(np.int64))
+
+
+class WindowDataset(Dataset):
+    """Windows on one device, given by number.
+
+    Parameters
+    ----------
+    buffers : Buffers
+        The series.
+
+    numbers : ndarray or None
+        The windows there are, in order; None for all of `origins`.
+
+    origins : Origins
+        What the numbers mean.
+
+    window_length, horizon : int
+        Steps of the past and of the future.
+
+    visible : ndarray of shape (n_series,) or None
+        Leading steps of each series that may be seen; None for all.
+
+    epoch_size : int or None
+        Most windows of an epoch of training; None for no limit.
+
+    device : torch.device or str
+        Where batches are built. The whole panel is kept there.
+
+    dtype : torch.dtype
+        Type of the covariates.
+    """
+
+    def __init__(
+        self,
+        buffers: Buffers,
+        origins: Origins,
+        window_length: int,
+        horizon: int,
+        *,
+        numbers: NDArray | None = None,
+        visible: NDArray | None = None,
+        epoch_size: int | None = None,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.origins = origins
+        self.numbers = numbers
+        self.epoch_size = epoch_size
+        self.device = torch.device(device)
+        # Levels are taken off in double precision, where the device has it.
+        precise = torch.float32 if self.device.type == "mps" else torch.float64
+        self.n_columns = buffers.n_columns
+        self.values = torch.as_tensor(buffers.values, dtype=precise, device=device).flatten()
+        self.least = torch.as_tensor(buffers.least, dtype=precise, device=device)
+        self.start = torch.as_tensor(buffers.offsets[:-1], device=device)
+        visible = buffers.lengths if visible is None else visible
+        self.end = self.start + torch.as_tensor(visible, device=device)
+        self.covariates = {
+            name: torch.as_tensor(values, dtype=dtype, device=device)
+            for name, values in buffers.covariates.items()
+        }
+        self.past = torch.arange(-window_length, 0, device=device)
+        self.future = torch.arange(horizon, device=device)
+
+    def __len__(self) -> int:
+        """Windows of one epoch."""
+        total = len(self.origins) if self.numbers is None else len(self.numbers)
+        return total if self.epoch_size is None else min(total, self.epoch_size)
+
+    def batch(self, numbers: NDArray[np.integer]) -> Batch:
+        """Inputs of the network and the truth for windows given by number.
+
+        Returns
+        -------
+        inputs : dict
+            The arguments of :meth:`skrnn.nn.ForecastNetwork.forward`.
+
+        target : Tensor of shape (batch, horizon)
+            NaN beyond the end of a series and where a value is missing.
+        """
+        series, origin, column = (
+            torch.from_numpy(np.asarray(part, dtype=np.int64)).to(self.device)
+            for part in self.origins.at(numbers)
+        )
+        bounds = self.start[series].unsqueeze(1), self.end[series].unsqueeze(1)
+        origin = origin.unsqueeze(1) + bounds[0]
+        past, future = origin + self.past, origin + self.future
+        inputs = {
+            "past": self._values(past, column, bounds),
+            "least": self.least[series, column],
+        }
+        for name, steps in (("past", past), ("future", future)):
+            if name in self.covariates:
+                inputs[f"{name}_covariates"] = self._rows(self.covariates[name], steps, bounds)
+        if "static" in self.covariates:
+            inputs["static_covariates"] = self._static(series, column)
+        return inputs, self._values(future, column, bounds)
+
+    def _values(self, steps: Tensor, column: Tensor, bounds: tuple[Tensor, Tensor]) -> Tensor:
+        index = _inside(steps, bounds) * self.n_columns + column.unsqueeze(1)
+        values = self.values.index_select(0, index.flatten()).view(steps.shape)
+        return values.masked_fill_((steps < bounds[0]) | (steps >= bounds[1]), torch.nan)
+
+    @staticmethod
+    def _rows(flat: Tensor, steps: Tensor, bounds: tuple[Tensor, Tensor]) -> Tensor:
+        rows = flat.index_select(0, _inside(steps, bounds).flatten()).unflatten(0, steps.shape)
+        outside = (steps < bounds[0]) | (steps >= bounds[1])
+        return rows.masked_fill_(outside.unsqueeze(2), 0.0)
+
+    def _static(self, series: Tensor, column: Tensor) -> Tensor:
+        static = self.covariates["static"][series]
+        if self.n_columns > 1:
+            # Which column a window is of is a category of its own; code 0 is an unknown one.
+            static = torch.cat([static, (column + 1).to(static).unsqueeze(1)], dim=1)
+        return static
+
+
+class TrainWindows:
+    """Random batches of one epoch.
+
+    Where the epoch has room for all windows each comes once, in random order. Else windows are
+    drawn anew in every epoch: each series with the same probability, however long it is, then each
+    of its windows.
+
+    Parameters
+    ----------
+    dataset : WindowDataset
+        What to draw from.
+
+    batch_size : int
+        Windows per batch.
+
+    random_state : numpy.random.RandomState
+        Decides the draws.
+
+    budget : object with an attribute ``exhausted``, or None
+        Ends an epoch early, but not before its first batch, once the time is used up.
+    """
+
+    def __init__(
+        self,
+        dataset: WindowDataset,
+        batch_size: int,
+        random_state: np.random.RandomState,
+        budget: Any = None,
+    ) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+        self.random_state = random_state
+        self.budget = budget
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for numbers in self.plan():
+            yield self.dataset.batch(numbers)
+            if self.budget is not None and self.budget.exhausted:
+                return
+
+    def plan(self) -> list[NDArray[np.int64]]:
+        """Draw the windows of one epoch."""
+        if len(self.dataset) == len(self.dataset.origins):
+            order = self.random_state.permutation(len(self.dataset))
+        else:
+            order = self.dataset.origins.draw(len(self.dataset), self.random_state)
+        return np.array_split(order, len(self))
+
+
+class OrderedWindows:
+    """All windows of a dataset once, in order; a sample where an epoch has no room for all.
+
+    Parameters
+    ----------
+    dataset : WindowDataset
+        What to read.
+
+    batch_size : int
+        Windows per batch.
+    """
+
+    def __init__(self, dataset: WindowDataset, batch_size: int) -> None:
+        self.dataset = dataset
+        self.batch_size = batch_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        numbers = self.dataset.numbers
+        if numbers is None:
+            numbers = self.dataset.origins.spread(len(self.dataset))
+        for i in range(0, len(numbers), self.batch_size):
+            yield self.dataset.batch(numbers[i : i + self.batch_size])
+
+
+def _inside(steps: Tensor, bounds: tuple[Tensor, Tensor]) -> Tensor:
+    return torch.minimum(torch.maximum(steps, bounds[0]), bounds[1] - 1)

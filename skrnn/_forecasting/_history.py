@@ -1,0 +1,88 @@
+"""History: everything a fitted forecaster remembers, the series and their covariates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from skrnn._forecasting._inputs import Inputs
+from skrnn._forecasting._model import Covariates
+from skrnn._forecasting._panel import Panel
+
+
+@dataclass(frozen=True)
+class History:
+    """Series with what is known beside them.
+
+    Parameters
+    ----------
+    panel : Panel
+        The series.
+
+    inputs : Inputs
+        How X is read.
+
+    covariates : Panel or None
+        Encoded columns of X that change in time.
+
+    statics : ndarray of shape (n_series, n_features)
+        Encoded columns of X that do not.
+    """
+
+    panel: Panel
+    inputs: Inputs
+    covariates: Panel | None
+    statics: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, panel: Panel, X: pd.DataFrame | None, inputs: Inputs) -> History:
+        """Read X for a panel.
+
+        Raises
+        ------
+        ValueError
+            If X is missing although the inputs have columns of it.
+        """
+        if X is None and inputs.encoder is not None:
+            raise ValueError(f"fitted with X columns {inputs.encoder.columns_}; got no X.")
+        covariates = inputs.read(X, panel.clock, past=True)
+        return cls(panel, inputs, covariates, inputs.statics(X, panel.keys))
+
+    def extend(self, newer: Panel, X: pd.DataFrame | None, gaps: Any) -> History:
+        """Add newer steps, and series that were not known before."""
+        panel = self.panel.extend(newer, gaps)
+        more = self.inputs.read(X, panel.clock, past=True)
+        covariates = self.covariates
+        if covariates is not None and more is not None:
+            covariates = covariates.extend(more, "mask")
+        fresh = self.inputs.statics(X, panel.keys)
+        statics = np.zeros((panel.n_series, self.statics.shape[1]), dtype=np.float32)
+        old = {key: i for i, key in enumerate(self.panel.keys)}
+        for i, key in enumerate(panel.keys):
+            if key in old:
+                statics[i] = self.statics[old[key]]
+            elif fresh.shape[1]:
+                statics[i] = fresh[i]
+        return replace(self, panel=panel, covariates=covariates, statics=statics)
+
+    def take(self, indices: NDArray[np.integer]) -> History:
+        """Part with the series at `indices` only."""
+        return replace(self, panel=self.panel.take(indices), statics=self.statics[indices])
+
+    def arrays(self) -> Covariates:
+        """Features of all steps of all series."""
+        return self._arrays((self.panel.first_ticks, self.panel.lengths), None)
+
+    def arrays_ahead(self, spans: tuple[NDArray, NDArray], future: Panel | None) -> Covariates:
+        """Features of spans of time that reach into the future."""
+        return self._arrays(spans, future)
+
+    def _arrays(self, spans: tuple[NDArray, NDArray], future: Panel | None) -> Covariates:
+        panel = self.panel
+        return self.inputs.arrays(
+            panel.clock, spans, panel.keys, self.covariates, future, self.statics
+        )

@@ -1,0 +1,418 @@
+"""Model: from a panel to trained networks, their guard and calibration, and back to forecasts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skrnn._forecasting import _sizes
+from skrnn._forecasting._calibration import LEVELS, HorizonCalibration, in_order
+from skrnn._forecasting._dataset import Buffers, Origins, WindowDataset
+from skrnn._forecasting._guard import Guard, compare, seasonal_naive
+from skrnn._forecasting._inputs import Inputs
+from skrnn._forecasting._members import (
+    TrainingOptions,
+    best_epoch,
+    net_from_state,
+    net_state,
+    train_member,
+)
+from skrnn._forecasting._net import ForecastNet, Windows
+from skrnn._forecasting._panel import Panel
+from skrnn._forecasting._transform import SeriesTransform, learn_transform
+from skrnn.nn import WindowScaler
+
+# Windows of the validation tail that are looked at after every epoch, and by guard and calibration.
+MOST_VALIDATION_WINDOWS = 1024
+# Least scale of a window as a share of the scale of its series.
+LEAST_SCALE = 0.1
+
+Covariates = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """The parameters of the forecaster that are not about training.
+
+    `spec` is what :meth:`skrnn.nn.ForecastNetwork.build` reads; the others are parameters of the
+    forecaster of the same names, with "auto" resolved where it depends on sizes only.
+    """
+
+    spec: dict[str, Any]
+    log: bool | str
+    deseasonalize: bool | str
+    guard: str
+    calibrate: bool
+    refit: bool | str
+    n_estimators: int
+    batch_size: int | None
+    batches_per_epoch: int
+    early_stopping: bool
+
+
+@dataclass
+class ForecastModel:
+    """Networks that forecast all series of a panel.
+
+    Parameters
+    ----------
+    options : ModelOptions
+        What to build.
+
+    training : TrainingOptions
+        How to train it.
+
+    inputs : Inputs
+        What the networks read beside the series.
+
+    Attributes
+    ----------
+    nets : list of ForecastNet
+        The trained networks.
+
+    transform : SeriesTransform
+        Scale on which each series is modelled.
+
+    guard : Guard
+        Weight of the networks against the seasonal naive forecast.
+
+    calibration : HorizonCalibration or None
+        Correction of the quantiles.
+
+    epochs : list of int
+        Epochs each network was trained for.
+
+    interrupted : KeyboardInterrupt or None
+        Ctrl-C during training, to be raised again.
+    """
+
+    options: ModelOptions
+    training: TrainingOptions
+    inputs: Inputs
+    nets: list[ForecastNet] = field(default_factory=list)
+    transform: Any = None
+    least: Any = None
+    guard: Guard = field(default_factory=Guard)
+    calibration: HorizonCalibration | None = None
+    interrupted: KeyboardInterrupt | None = None
+
+    @property
+    def horizon(self) -> int:
+        """Steps that are forecast at once."""
+        return self.options.spec["horizon"]
+
+    @property
+    def period(self) -> int:
+        """Steps in one season."""
+        return self.options.spec["period"]
+
+    @property
+    def window_length(self) -> int:
+        """Steps of the past that are read."""
+        return self.options.spec["window_length"]
+
+    # -- fitting ------------------------------------------------------------------------------
+
+    def fit(self, panel: Panel, covariates: Covariates, seed: int) -> ForecastModel:
+        """Train the networks, then judge and calibrate them on the tail of every series.
+
+        Parameters
+        ----------
+        panel : Panel
+            The series.
+
+        covariates : dict of ndarray
+            Features of all steps and series.
+
+        seed : int
+            Decides everything random.
+
+        Returns
+        -------
+        self : ForecastModel
+            The fitted model.
+        """
+        tails = self._tails(panel)
+        buffers = self._learn(panel, covariates, panel.lengths - tails)
+        validation = self._validation_set(buffers, tails)
+        again = self._trains_again(panel, tails)
+        share = 1 / self.options.n_estimators / (2 if again else 1)
+        self._train(buffers, panel.lengths - tails, validation, seed, share=share)
+        if self.interrupted is None:
+            self._judge(panel, buffers, validation)
+        # Forecasts use the season as it is now, whether or not the networks train on the tail.
+        buffers = self._learn(panel, covariates, panel.lengths)
+        if again and self.interrupted is None and self.guard.weight > 0:
+            epochs = [best_epoch(net) for net in self.nets]
+            self._train(buffers, panel.lengths, None, seed, share=share, epochs=epochs)
+        return self
+
+    def know(self, panel: Panel) -> None:
+        """Learn the scales of a panel whose series are forecast, trained on or not."""
+        self._learn(panel, {}, panel.lengths)
+
+    def adapt(self, panel: Panel, covariates: Covariates) -> ForecastModel:
+        """Judge and calibrate trained networks on another panel, and leave their weights alone."""
+        tails = self._tails(panel)
+        buffers = self._learn(panel, covariates, panel.lengths - tails)
+        self._judge(panel, buffers, self._validation_set(buffers, tails))
+        self._learn(panel, covariates, panel.lengths)
+        return self
+
+    def update(self, panel: Panel, covariates: Covariates, seed: int) -> ForecastModel:
+        """Train the networks further on all of a panel, for a tenth of the epochs."""
+        buffers = self._learn(panel, covariates, panel.lengths)
+        epochs = [max(self.training.max_epochs // 10, 1)] * len(self.nets)
+        share = 1 / len(self.nets)
+        started = list(self.nets)
+        self._train(buffers, panel.lengths, None, seed, share=share, epochs=epochs, start=started)
+        return self
+
+    def _tails(self, panel: Panel) -> NDArray[np.int64]:
+        o = self.options
+        if o.guard == "off" and not o.calibrate and not o.early_stopping:
+            return np.zeros(panel.n_series, dtype=np.int64)
+        return _sizes.tail_lengths(panel.lengths, self.horizon)
+
+    def _trains_again(self, panel: Panel, tails: NDArray) -> bool:
+        if tails.sum() == 0 or self.options.refit is False:
+            return False
+        share = tails.sum() / max(panel.lengths.sum(), 1)
+        return self.options.refit is True or share > _sizes.REFIT_SHARE
+
+    def _learn(self, panel: Panel, covariates: Covariates, visible: NDArray) -> Buffers:
+        """Learn transforms and least scales from the visible part, and transform everything."""
+        seen = [panel.series(i)[: visible[i]] for i in range(panel.n_series)]
+        self.transform = learn_transform(
+            seen, panel.first_ticks, self.period, self.options.log, self.options.deseasonalize
+        )
+        values = self._transformed(panel)
+        kind = self.options.spec["scaling"]
+        self.least = np.zeros((panel.n_series, panel.n_columns))
+        if kind != "none":
+            scaler = WindowScaler(kind, self.period)
+            for i, start in enumerate(panel.offsets[:-1]):
+                past = torch.from_numpy(values[start : start + visible[i]].T.copy())
+                if past.shape[1]:
+                    self.least[i] = LEAST_SCALE * scaler(past)[1][:, 0].numpy()
+        return Buffers(values, panel.offsets, self.least, covariates)
+
+    def _transformed(self, panel: Panel) -> NDArray[np.float64]:
+        parts = [
+            self.transform.forward(panel.series(i), i, panel.ticks(i))
+            for i in range(panel.n_series)
+        ]
+        return np.concatenate(parts) if parts else panel.values
+
+    def _dataset(self, buffers: Buffers, origins: Origins, **further: Any) -> WindowDataset:
+        device = self.nets[0].device if self.nets else self.training.resolved_device
+        dtype = {"float32": torch.float32, "float64": torch.float64}[self.training.dtype]
+        return WindowDataset(
+            buffers,
+            origins,
+            self.window_length,
+            self.horizon,
+            device=device,
+            dtype=dtype,
+            **further,
+        )
+
+    def _validation_set(self, buffers: Buffers, tails: NDArray) -> WindowDataset | None:
+        if tails.sum() == 0:
+            return None
+        first = buffers.lengths - tails
+        stop = np.maximum(buffers.lengths - self.horizon + 1, first + 1)
+        origins = Origins(first, np.where(tails > 0, stop, first), buffers.n_columns)
+        numbers = origins.spread(MOST_VALIDATION_WINDOWS)
+        return self._dataset(buffers, origins, numbers=numbers)
+
+    def _train(
+        self,
+        buffers: Buffers,
+        visible: NDArray,
+        validation: WindowDataset | None,
+        seed: int,
+        *,
+        share: float,
+        epochs: Sequence[int] | None = None,
+        start: Sequence[ForecastNet] | None = None,
+    ) -> None:
+        """Train every member on the windows of the visible part."""
+        train_set, training = self._train_set(buffers, visible)
+        max_time = None if training.max_time is None else training.max_time * share
+        watched = validation if self.options.early_stopping else None
+        nets = []
+        for k in range(self.options.n_estimators):
+            net, outcome = train_member(
+                training,
+                self.options.spec,
+                (seed + k) % np.iinfo(np.int32).max,
+                train_set,
+                watched,
+                start=None if start is None else start[k],
+                epochs=None if epochs is None else epochs[k],
+                max_time=max_time,
+            )
+            if outcome.interrupted is not None:
+                self.interrupted = outcome.interrupted
+                if outcome.restored:
+                    nets.append(net)
+                break
+            nets.append(net)
+        # Interrupted before the first whole epoch: the nets from before, if any, are kept.
+        self.nets = nets or self.nets
+
+    def _train_set(
+        self, buffers: Buffers, visible: NDArray
+    ) -> tuple[WindowDataset, TrainingOptions]:
+        """Windows whose targets are all visible, or for short series mostly."""
+        full = visible - self.horizon + 1
+        stop = np.minimum(np.maximum(full, visible // 2 + 1), visible)
+        origins = Origins(np.ones_like(visible), np.maximum(stop, 1), buffers.n_columns)
+        size = self.options.batch_size or _sizes.batch_size(len(origins))
+        epoch_size = size * self.options.batches_per_epoch
+        train_set = self._dataset(buffers, origins, epoch_size=epoch_size, visible=visible)
+        return train_set, replace(self.training, batch_size=size)
+
+    # -- judging ------------------------------------------------------------------------------
+
+    def _judge(self, panel: Panel, buffers: Buffers, validation: WindowDataset | None) -> None:
+        """Compare with the seasonal naive forecast and calibrate, on the validation tail."""
+        self.guard, self.calibration = Guard(), None
+        if validation is None or len(validation) == 0:
+            return
+        numbers = validation.numbers
+        windows = self._run(validation, numbers, LEVELS)
+        series, origin, column = validation.origins.at(numbers)
+        ticks = (panel.first_ticks[series] + origin)[:, None] + np.arange(self.horizon)
+        naive = self._naive(windows.past)
+
+        def in_units(values: NDArray) -> NDArray:
+            return self.transform.backward(values, series, column, ticks)
+
+        scale = self._error_scale(panel, buffers, validation)[series, column]
+        self.guard = compare(
+            in_units(windows.truth),
+            in_units(windows.point),
+            in_units(naive),
+            scale[:, None],
+            self.options.guard,
+        )
+        if self.options.calibrate:
+            blended = self._blended(windows)
+            self.calibration = HorizonCalibration.of(
+                blended.truth, blended.quantiles, blended.scale
+            )
+
+    def _error_scale(self, panel: Panel, buffers: Buffers, validation: WindowDataset) -> NDArray:
+        """Mean absolute seasonal change of each series before its tail: the scale of MASE."""
+        scale = np.zeros((panel.n_series, panel.n_columns))
+        for i, stop in enumerate(validation.origins.first):
+            x = panel.series(i)[:stop]
+            lag = self.period if len(x) > self.period else 1
+            change = np.abs(x[lag:] - x[:-lag])
+            known = np.isfinite(change)
+            scale[i] = np.where(known, change, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        return scale
+
+    # -- forecasting --------------------------------------------------------------------------
+
+    def distribution(
+        self, dataset: WindowDataset, numbers: NDArray[np.integer], alpha: NDArray, steps: int
+    ) -> Windows:
+        """Forecasts of windows, blended and calibrated, for the first `steps` of the horizon."""
+        windows = self._blended(self._run(dataset, numbers, alpha))
+        windows = replace(
+            windows, point=windows.point[:, :steps], quantiles=windows.quantiles[:, :steps]
+        )
+        if len(alpha) == 0:
+            return windows
+        if self.calibration is None:
+            return replace(windows, quantiles=in_order(windows.quantiles, alpha))
+        quantiles = self.calibration.apply(
+            windows.quantiles, alpha, windows.scale, np.arange(steps)
+        )
+        return replace(windows, quantiles=quantiles)
+
+    def _run(self, dataset: WindowDataset, numbers: Any, alpha: NDArray) -> Windows:
+        """Mean of the members: forecasts and quantiles."""
+        members = [net.forecast(dataset, numbers, alpha) for net in self.nets]
+        point = np.mean([member.point for member in members], axis=0)
+        quantiles = np.mean([member.quantiles for member in members], axis=0)
+        return replace(members[0], point=point, quantiles=quantiles)
+
+    def _blended(self, windows: Windows) -> Windows:
+        """Move the whole distribution to the blend with the seasonal naive forecast."""
+        if self.guard.weight == 1:
+            return windows
+        naive = self._naive(windows.past)
+        point = self.guard.blend(windows.point, np.where(np.isfinite(naive), naive, windows.point))
+        moved = windows.quantiles + (point - windows.point)[..., None]
+        return replace(windows, point=point, quantiles=moved)
+
+    def _naive(self, past: NDArray) -> NDArray:
+        return seasonal_naive(past, self.horizon, self.period)
+
+    # -- state --------------------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {**self.__dict__, "interrupted": None}
+        state["nets"] = [net_state(net) for net in self.nets]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.nets = [
+            net_from_state(self.training, self.options.spec, saved) for saved in state["nets"]
+        ]
+
+
+def network_spec(params: dict[str, Any], sizes: dict[str, Any], counts: bool) -> dict[str, Any]:
+    """Plain values that describe the network of a forecaster.
+
+    Parameters
+    ----------
+    params : dict
+        Parameters of the forecaster, with `window_length`, `horizon`, `patch_length` and `period`
+        resolved.
+
+    sizes : dict
+        What :attr:`skrnn._forecasting._inputs.Inputs.sizes` says.
+
+    counts : bool
+        Whether the head is one for counts, which are measured by their mean.
+
+    Returns
+    -------
+    spec : dict
+        What :meth:`skrnn.nn.ForecastNetwork.build` reads.
+    """
+    names = (
+        "window_length",
+        "horizon",
+        "patch_length",
+        "period",
+        "cell",
+        "hidden_size",
+        "num_layers",
+        "nonlinearity",
+        "dropout",
+        "decoder",
+        "quantiles",
+        "dtype",
+    )
+    return {
+        **{name: params[name] for name in names},
+        "scaling": "mean" if counts else params["scaling"],
+        "shortcut": params["shortcut"] and not counts,
+        "head": params["loss"],
+        **sizes,
+    }
+
+
+__all__ = ["Covariates", "ForecastModel", "ModelOptions", "SeriesTransform", "network_spec"]

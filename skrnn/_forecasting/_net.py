@@ -1,0 +1,122 @@
+"""The skorch net over a `ForecastNetwork`, and what it predicts for many windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skorch import NeuralNetRegressor
+from torch import Tensor
+
+from skrnn._forecasting._dataset import OrderedWindows, TrainWindows, WindowDataset
+from skrnn._training import SequenceNetMixin
+from skrnn.nn import Forecast, ForecastNetwork
+
+# Windows of one inference batch; batches are filled up to it, so that the forecast of a series
+# does not depend on how many others there are.
+INFERENCE_BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Forecasts of some windows, and what they were made from.
+
+    Parameters
+    ----------
+    point : ndarray of shape (n_windows, horizon)
+        Point forecasts.
+
+    quantiles : ndarray of shape (n_windows, horizon, n_alpha)
+        Quantiles.
+
+    scale : ndarray of shape (n_windows, 1)
+        Scale of each window.
+
+    past : ndarray of shape (n_windows, window_length)
+        What was known.
+
+    truth : ndarray of shape (n_windows, horizon)
+        What happened; NaN where it is not known.
+    """
+
+    point: NDArray[np.float64]
+    quantiles: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    past: NDArray[np.float64]
+    truth: NDArray[np.float64]
+
+
+class ForecastNet(SequenceNetMixin, NeuralNetRegressor):
+    """skorch net over a :class:`skrnn.nn.ForecastNetwork`; the data are a :class:`WindowDataset`.
+
+    Parameters
+    ----------
+    module : ForecastNetwork
+        Network to train.
+
+    **kwargs : dict
+        Parameters of :class:`skrnn._training.SequenceNetMixin` and of skorch.
+    """
+
+    module_: ForecastNetwork  # type: ignore[assignment]
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """Random batches for training, ordered ones otherwise."""
+        if training:
+            return TrainWindows(dataset, self.batch_size, self.random_state_, self.time_budget_)
+        return OrderedWindows(dataset, INFERENCE_BATCH_SIZE)
+
+    def infer(self, x: dict[str, Tensor], **fit_params: Any) -> Forecast:  # type: ignore[override]
+        """Forecast of one batch."""
+        device_type = torch.device(self.device).type
+        enabled = self.autocast_dtype is not None
+        with torch.autocast(device_type, self.autocast_dtype, enabled=enabled):
+            forecast = self.module_(**x)
+        if not enabled:
+            return forecast
+        return forecast._replace(raw=forecast.raw.float(), shift=forecast.shift.float())
+
+    def get_loss(
+        self, y_pred: Any, y_true: Tensor, X: Any = None, training: bool = False
+    ) -> Tensor:
+        """Mean of the network's loss over all steps whose truth is known."""
+        loss = self.module_.loss(y_pred, y_true)
+        return loss.sum() / _n_known(y_true).clamp(min=1)
+
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
+    ) -> None:
+        """Record how many steps the mean loss of the batch is over."""
+        name = "train_weight" if training else "valid_weight"
+        self.history.record_batch(name, float(_n_known(batch[1])))
+
+    def forecast(
+        self, dataset: WindowDataset, numbers: NDArray[np.integer], alpha: Sequence[float]
+    ) -> Windows:
+        """Forecasts of windows given by number."""
+        parts = []
+        self._set_training(False)
+        with torch.inference_mode():
+            for i in range(0, len(numbers), INFERENCE_BATCH_SIZE):
+                part = numbers[i : i + INFERENCE_BATCH_SIZE]
+                filler = np.repeat(part[-1:], INFERENCE_BATCH_SIZE - len(part))
+                inputs, target = dataset.batch(np.concatenate([part, filler]))
+                forecast = self.infer(inputs)
+                quantiles = self.module_.quantiles(forecast, alpha) if len(alpha) else None
+                batch = (
+                    self.module_.predict(forecast),
+                    target.new_zeros(*target.shape, 0) if quantiles is None else quantiles,
+                    forecast.scale,
+                    inputs["past"],
+                    target,
+                )
+                parts.append([tensor[: len(part)].double().cpu().numpy() for tensor in batch])
+        return Windows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _n_known(target: Tensor) -> Tensor:
+    return target.isfinite().sum()

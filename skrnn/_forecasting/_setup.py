@@ -1,0 +1,271 @@
+"""Setup: the forecaster's parameters checked, and turned into sizes, network and training."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from skrnn._forecasting import _sizes
+from skrnn._forecasting._calendar import season_length
+from skrnn._forecasting._clock import in_series, key_text, stamp_text
+from skrnn._forecasting._inputs import Inputs
+from skrnn._forecasting._members import TrainingOptions
+from skrnn._forecasting._model import ModelOptions, network_spec
+from skrnn._forecasting._panel import Panel
+from skrnn._parameters import CONSTRAINTS, PREFIXES
+from skrnn.nn import DECODERS, SCALINGS, ProbabilisticHead, make_head
+
+LOSSES = (
+    "quantile",
+    "absolute_error",
+    "squared_error",
+    "huber",
+    "normal",
+    "student_t",
+    "negative_binomial",
+)
+
+_SHARED = (
+    "cell",
+    "hidden_size",
+    "num_layers",
+    "nonlinearity",
+    "dropout",
+    "optimizer",
+    "lr",
+    "lr_schedule",
+    "max_epochs",
+    "gradient_clip_value",
+    "max_time",
+    "n_iter_no_change",
+    "tol",
+    "callbacks",
+    "net_params",
+    "device",
+    "dtype",
+    "precision",
+    "random_state",
+    "verbose",
+)
+_AUTO = StrOptions({"auto"})
+_COUNT = Interval(Integral, 1, None, closed="left")
+
+#: Limits of the parameters of the forecaster.
+FORECASTER_CONSTRAINTS: dict[str, Any] = {
+    **{name: CONSTRAINTS[name] for name in _SHARED},
+    "window_length": [_COUNT, _AUTO],
+    "patch_length": [_COUNT, _AUTO],
+    "horizon": [_COUNT, _AUTO],
+    "sp": [_COUNT, _AUTO],
+    "scaling": [StrOptions(set(SCALINGS))],
+    "log": ["boolean", _AUTO],
+    "deseasonalize": ["boolean", _AUTO],
+    "decoder": [StrOptions(set(DECODERS))],
+    "shortcut": ["boolean"],
+    "loss": [StrOptions(set(LOSSES))],
+    "quantiles": [tuple, list],
+    "calendar": ["boolean", _AUTO],
+    "past_covariates": [list, tuple, None],
+    "static_covariates": [list, tuple, None],
+    "categorical": [list, tuple, _AUTO],
+    "missing": [StrOptions({"mask", "error"})],
+    "gaps": [StrOptions({"error", "mask", "interpolate"})],
+    "duplicates": [StrOptions({"error", "last", "mean"})],
+    "short": [StrOptions({"error", "pad"})],
+    "guard": [StrOptions({"blend", "fallback", "off"})],
+    "calibrate": ["boolean"],
+    "refit": ["boolean", _AUTO],
+    "n_estimators": [_COUNT],
+    "batch_size": [_COUNT, _AUTO],
+    "batches_per_epoch": [_COUNT],
+    "early_stopping": ["boolean"],
+}
+
+# Seasons that no window can hold several of are not looked for.
+_LONGEST_SEASON = _sizes.LONGEST_WINDOW // _sizes.SEASONS_IN_WINDOW
+# Steps that are forecast when nobody says how many.
+_HORIZON = 12
+
+
+def nested_params(net_params: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """Sort double-underscore parameters by their prefix."""
+    nested: dict[str, dict[str, Any]] = {prefix: {} for prefix in PREFIXES}
+    for name, value in (net_params or {}).items():
+        prefix = next((p for p in PREFIXES if str(name).startswith(p)), None)
+        if prefix is None:
+            raise ValueError(f"net_params has the key {name!r}; keys start with one of {PREFIXES}.")
+        nested[prefix][name.removeprefix(prefix)] = value
+    return nested
+
+
+def is_counts(loss: str) -> bool:
+    """Whether a loss is one of counts."""
+    head = make_head(loss, 1, 1)
+    return isinstance(head, ProbabilisticHead) and not head.normalizes_target
+
+
+def has_distribution(loss: str) -> bool:
+    """Whether a loss makes the network learn a distribution."""
+    return isinstance(make_head(loss, 1, 1), ProbabilisticHead)
+
+
+def season_of(sp: int | str, panel: Panel) -> int:
+    """Steps in one season: what the user says, or what the frequency suggests."""
+    if sp != "auto":
+        return int(sp)
+    season = season_length(panel.clock.freq)
+    return season if season <= _LONGEST_SEASON else 1
+
+
+def sizes_of(params: Mapping[str, Any], panel: Panel, ahead: int | None) -> dict[str, int]:
+    """Resolve horizon, season, patch and window.
+
+    Parameters
+    ----------
+    params : mapping
+        Parameters of the forecaster.
+
+    panel : Panel
+        The series.
+
+    ahead : int or None
+        Steps that will be asked for; None when that is not known.
+
+    Returns
+    -------
+    sizes : dict
+        `horizon`, `period`, `patch_length` and `window_length`, the last a multiple of the patch.
+    """
+    period = season_of(params["sp"], panel)
+    horizon = params["horizon"]
+    if horizon == "auto":
+        horizon = max(period, _HORIZON) if ahead is None else max(ahead, 1)
+    window, patch = params["window_length"], params["patch_length"]
+    patch = _sizes.patch_length(period) if patch == "auto" else int(patch)
+    if window == "auto":
+        window = _sizes.window_length(horizon, period, int(panel.lengths.max()), patch)
+    elif params["patch_length"] == "auto":
+        # The user's window decides: the longest patch of which it is a multiple.
+        patch = max(n for n in range(1, min(patch, window) + 1) if window % n == 0)
+    elif window % patch:
+        raise ValueError(
+            f"window_length={window} is no multiple of patch_length={patch}; use "
+            f"{-(-window // patch) * patch} steps, or patch_length='auto'."
+        )
+    return {
+        "horizon": int(horizon),
+        "period": period,
+        "patch_length": patch,
+        "window_length": int(window),
+    }
+
+
+def least_length(params: Mapping[str, Any], sizes: Mapping[str, int]) -> int:
+    """Time points a series needs to be trained on."""
+    if params["short"] == "pad":
+        return 2
+    if params["window_length"] == "auto":
+        return sizes["horizon"] + 2
+    return sizes["window_length"] + sizes["horizon"]
+
+
+def model_options(
+    params: Mapping[str, Any], sizes: Mapping[str, int], inputs: Inputs
+) -> ModelOptions:
+    """What to build."""
+    counts = is_counts(params["loss"])
+    spec = network_spec({**params, **sizes}, inputs.sizes, counts)
+    return ModelOptions(
+        spec=spec,
+        log=False if counts else params["log"],
+        deseasonalize=False if counts else params["deseasonalize"],
+        guard=params["guard"],
+        calibrate=params["calibrate"],
+        refit=params["refit"],
+        n_estimators=params["n_estimators"],
+        batch_size=None if params["batch_size"] == "auto" else params["batch_size"],
+        batches_per_epoch=params["batches_per_epoch"],
+        early_stopping=params["early_stopping"],
+    )
+
+
+def training_options(params: Mapping[str, Any]) -> TrainingOptions:
+    """How to train."""
+    names = (
+        "optimizer",
+        "lr",
+        "lr_schedule",
+        "max_epochs",
+        "gradient_clip_value",
+        "max_time",
+        "n_iter_no_change",
+        "tol",
+        "callbacks",
+        "device",
+        "dtype",
+        "precision",
+        "verbose",
+    )
+    return TrainingOptions(
+        **{name: params[name] for name in names},
+        batch_size=1,  # decided by the number of windows
+        nested=nested_params(params["net_params"]),
+    )
+
+
+def check_counts(panel: Panel) -> None:
+    """Refuse series that are no counts, in the words of the head."""
+    known = panel.values[np.isfinite(panel.values)]
+    make_head("negative_binomial", 1, 1).initialize(torch.from_numpy(known)[:, None])
+
+
+def check_complete(panel: Panel) -> None:
+    """Refuse missing values, with the first one of them."""
+    missing = ~np.isfinite(panel.values)
+    if missing.any():
+        row, column = (int(part[0]) for part in np.nonzero(missing))
+        i = int(np.searchsorted(panel.offsets, row, side="right")) - 1
+        stamp = panel.stamps(i)[row - panel.offsets[i]]
+        raise ValueError(
+            f"y is missing at {stamp_text(stamp)} in column {panel.columns[column]!r}"
+            f"{in_series(panel.keys[i])}; use missing='mask', or fill it."
+        )
+
+
+def usable_series(panel: Panel, least: int) -> NDArray[np.int64]:
+    """Positions of the series that are long enough to train on; warns of the others.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    """
+    known = np.array(
+        [np.isfinite(panel.series(i)).any(axis=1).sum() for i in range(panel.n_series)]
+    )
+    fine = (panel.lengths >= least) & (known > 1)
+    if not fine.any():
+        longest = int(panel.lengths.max())
+        if longest >= least:
+            raise ValueError("y has fewer than 2 values that are not missing.")
+        raise ValueError(
+            f"needs at least {least} time points, got {longest}; ask for a shorter horizon, set a "
+            "shorter window_length, or use short='pad'."
+        )
+    if not fine.all():
+        left_out = [key_text(panel.keys[i]) for i in np.flatnonzero(~fine)]
+        more = f" and {len(left_out) - 5} more" if len(left_out) > 5 else ""
+        warnings.warn(
+            f"series {', '.join(left_out[:5])}{more} have fewer than {least} time points or hardly "
+            "any values; they are forecast, but not trained on.",
+            UserWarning,
+            stacklevel=6,
+        )
+    return np.flatnonzero(fine)

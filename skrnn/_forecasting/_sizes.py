@@ -1,0 +1,104 @@
+"""Sizes: what "auto" stands for, from the horizon, the season and the lengths of the series."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+# The window is this many horizons, and at least this many seasons.
+HORIZONS_IN_WINDOW, SEASONS_IN_WINDOW = 3.5, 3
+# Bounds of the window in steps; beyond, the recurrence forgets and the shortcut grows too large.
+SHORTEST_WINDOW, LONGEST_WINDOW = 12, 720
+# Patches are seasons within these bounds.
+SHORTEST_PATCH, LONGEST_PATCH = 4, 24
+# The validation tail of a single series; of n series each gives the square root of n times less.
+TAIL_SHARE = 0.2
+# No series gives more of its steps to validation.
+LARGEST_TAIL_SHARE = 1 / 3
+# From this share of all steps in the tail on, the network is trained again with the tail.
+REFIT_SHARE = 0.1
+
+
+def patch_length(period: int) -> int:
+    """Steps read at once: a season, or a whole part of a long one.
+
+    Parameters
+    ----------
+    period : int
+        Steps in one season.
+
+    Returns
+    -------
+    length : int
+        Between 4 and 24.
+    """
+    if period < SHORTEST_PATCH:
+        return SHORTEST_PATCH
+    parts = [n for n in range(SHORTEST_PATCH, LONGEST_PATCH + 1) if period % n == 0]
+    return max(parts, default=SHORTEST_PATCH)
+
+
+def window_length(horizon: int, period: int, longest: int, patch: int) -> int:
+    """Steps of the past that are read.
+
+    Parameters
+    ----------
+    horizon : int
+        Steps that are forecast.
+
+    period : int
+        Steps in one season.
+
+    longest : int
+        Steps of the longest series.
+
+    patch : int
+        Steps of one patch.
+
+    Returns
+    -------
+    length : int
+        A multiple of the patch: 3.5 horizons and at least three seasons, between 12 and 720 steps,
+        and not longer than the longest series.
+    """
+    wanted = max(HORIZONS_IN_WINDOW * horizon, SEASONS_IN_WINDOW * period, SHORTEST_WINDOW)
+    wanted = min(wanted, LONGEST_WINDOW, longest)
+    return max(int(np.ceil(wanted / patch)), 1) * patch
+
+
+def tail_lengths(lengths: NDArray[np.integer], horizon: int) -> NDArray[np.int64]:
+    """Last steps of every series that are kept for validation.
+
+    Parameters
+    ----------
+    lengths : ndarray of shape (n_series,)
+        Steps of each series.
+
+    horizon : int
+        Steps that are forecast.
+
+    Returns
+    -------
+    tails : ndarray of shape (n_series,)
+        One horizon or a share of the series, whichever is more; the share is a fifth of a single
+        series and falls with the square root of their number. At most a third of a series.
+    """
+    share = TAIL_SHARE / np.sqrt(max(len(lengths), 1))
+    wanted = np.maximum(horizon, np.ceil(share * lengths))
+    return np.minimum(wanted, np.floor(LARGEST_TAIL_SHARE * lengths)).astype(np.int64)
+
+
+def batch_size(n_windows: int) -> int:
+    """Windows per step: an eighth of them, as a power of two between 16 and 256.
+
+    Parameters
+    ----------
+    n_windows : int
+        Windows to train on.
+
+    Returns
+    -------
+    size : int
+        The batch size.
+    """
+    return int(2 ** np.clip(np.floor(np.log2(max(n_windows / 8, 1))), 4, 8))
