@@ -26,6 +26,7 @@ autosummary_generate = True
 autodoc_typehints = "none"  # shapes and ranges in the docstrings say more
 numpydoc_show_class_members = False  # the class template lists them
 numpydoc_class_members_toctree = False
+suppress_warnings = ["ref.term"]  # sktime's docstrings refer to its own glossary
 
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",

@@ -1,7 +1,8 @@
-"""Who is speaking? Tune a recurrent classifier on utterances of different lengths.
+"""Who is speaking, and how many will fly? A classifier is tuned, and a series forecast.
 
-The data are 640 utterances of two Japanese vowels by nine speakers, 7 to 29 time steps of 12
-features each (Kudo, Toyama and Shimbo, 1999). They come with sktime: nothing is downloaded.
+The first data are 640 utterances of two Japanese vowels by nine speakers, 7 to 29 time steps of 12
+features each (Kudo, Toyama and Shimbo, 1999). The second are airline passengers in each month of
+1949 to 1960 (Box and Jenkins, 1976). Both come with sktime: nothing is downloaded.
 """
 
 import sys
@@ -10,15 +11,17 @@ from time import perf_counter
 from sklearn.metrics import ConfusionMatrixDisplay
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import Pipeline
-from sktime.datasets import load_japanese_vowels
+from sktime.datasets import load_airline, load_japanese_vowels
 
-from skrnn import RNNClassifier
+from skrnn import RNNClassifier, RNNForecaster
 from skrnn.preprocessing import SequenceScaler
 
 try:
     import matplotlib.pyplot as plt
 except ImportError:
-    sys.exit('The picture needs matplotlib: pip install -e ".[plot]"')
+    sys.exit('The pictures need matplotlib: pip install -e ".[plot]"')
+
+HORIZON = 12  # months
 
 
 def load(split):
@@ -27,7 +30,7 @@ def load(split):
     return [frame.to_numpy() for frame in frames], speakers
 
 
-def draw(search, X_test, y_test, path):
+def draw_search(search, X_test, y_test, path):
     """Save the learning curve of the best model and its confusion matrix."""
     history = search.best_estimator_["rnn"].history_
     figure, (left, right) = plt.subplots(ncols=2, figsize=(11, 4.5), layout="constrained")
@@ -41,7 +44,23 @@ def draw(search, X_test, y_test, path):
     figure.savefig(path, dpi=120)
 
 
-def main():
+def draw_forecast(passengers, forecast, interval, path):
+    """Save the last years of the series, the forecast and its intervals."""
+    figure, axis = plt.subplots(figsize=(9, 4.5), layout="constrained")
+    shown = passengers[-5 * HORIZON :]
+    axis.plot(shown.index.to_timestamp(), shown, "k", label="passengers")
+    months = forecast.index.to_timestamp()
+    for coverage in (0.95, 0.8):
+        bounds = interval.xs(coverage, axis=1, level=1).to_numpy().T
+        axis.fill_between(months, *bounds, color="C0", alpha=0.25, label=f"{coverage:.0%} interval")
+    axis.plot(months, forecast, "C0", label="forecast")
+    axis.set(ylabel="thousands", title="Airline passengers")
+    axis.legend(loc="upper left")
+    figure.savefig(path, dpi=120)
+
+
+def classify():
+    """Tune a recurrent classifier on utterances of different lengths."""
     X_train, y_train = load("train")
     X_test, y_test = load("test")
     lengths = [len(x) for x in X_train + X_test]
@@ -60,9 +79,33 @@ def main():
         print(f"  {setting}: cross-validated accuracy {score:.3f}")
     print(f"Test accuracy of the best: {search.score(X_test, y_test):.3f}")
 
-    draw(search, X_test, y_test, "quickstart.png")
+    draw_search(search, X_test, y_test, "quickstart.png")
     print("Saved quickstart.png")
 
 
+def forecast():
+    """Forecast the last year of a series from the years before it."""
+    passengers = load_airline()
+    past, truth = passengers[:-HORIZON], passengers[-HORIZON:]
+    start = perf_counter()
+    forecaster = RNNForecaster(random_state=0).fit(past, fh=range(1, HORIZON + 1))
+    seconds = perf_counter() - start
+    predicted = forecaster.predict()
+    naive = past[-HORIZON:].to_numpy()  # the same months of the year before
+    print(f"\n{HORIZON} months of airline passengers forecast from {len(past)}, in {seconds:.0f} s")
+    print("Mean absolute percentage error:")
+    print(f"  RNNForecaster: {100 * (abs(predicted - truth) / truth).mean():.1f} %")
+    print(f"  seasonal naive: {100 * (abs(naive - truth) / truth).mean():.1f} %")
+
+    interval = forecaster.predict_interval(coverage=[0.8, 0.95])
+    for coverage in (0.8, 0.95):
+        lower, upper = interval.xs(coverage, axis=1, level=1).to_numpy().T
+        inside = int(((lower <= truth) & (truth <= upper)).sum())
+        print(f"Months inside the {coverage:.0%} interval: {inside} of {HORIZON}")
+    draw_forecast(passengers, predicted, interval, "quickstart_forecast.png")
+    print("Saved quickstart_forecast.png")
+
+
 if __name__ == "__main__":
-    main()
+    classify()
+    forecast()

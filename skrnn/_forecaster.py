@@ -21,17 +21,18 @@ from skrnn._forecasting._inputs import Inputs
 from skrnn._forecasting._model import ForecastModel
 from skrnn._forecasting._panel import Panel, panel_frame, panel_index, read_panel
 from skrnn._forecasting._setup import (
+    COUNT_LOSSES,
     FORECASTER_CONSTRAINTS,
+    POINT_LOSSES,
     check_complete,
     check_counts,
-    has_distribution,
-    is_counts,
     least_length,
     model_options,
     sizes_of,
     training_options,
     usable_series,
 )
+from skrnn._forecasting._stamps import stamp_text
 from skrnn._parameters import NetParamsMixin
 from skrnn.nn import DEFAULT_QUANTILES
 
@@ -45,8 +46,8 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
 
     A native sktime forecaster: one network is trained on windows from all series of a panel or a
     hierarchy and forecasts all steps of the horizon at once from the latest observations. On the
-    end of each series it is compared with the seasonal naive forecast, blended with it as far as
-    that helps, and its intervals are calibrated there. Without series to learn from, with less
+    end of each series it is compared with simple forecasts, blended with them as far as that helps,
+    and its intervals are calibrated there. Without series to learn from, with less
     than some 50 time points altogether, a statistical model is the better choice.
 
     Read more in the :ref:`user guide <forecasting>`.
@@ -70,7 +71,7 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
 
     window_length : int or "auto", default="auto"
         Steps of the past that are read. ``"auto"`` takes 3.5 horizons and at least three seasons,
-        between 12 and 720 steps. Values in ``[1, inf)``.
+        between 12 and 720 steps, but at most half of the median series. Values in ``[1, inf)``.
 
     patch_length : int or "auto", default="auto"
         Steps that the recurrence reads at once, a divisor of `window_length`. ``"auto"`` takes a
@@ -139,16 +140,17 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
         two steps), or 2 steps are enough. In a panel the short ones are left out of the training.
 
     guard : {"blend", "fallback", "off"}, default="blend"
-        What to do when the seasonal naive forecast is better on the validation tail: blend both by
-        the weight that is best there, replace the network, or nothing. A weight other than 0 has to
-        be better by one standard error.
+        How the forecast is kept from being worse than the seasonal naive one: by a weighted mean of
+        the network, the Theta method and the seasonal naive forecast with the weights that were
+        best on the validation tail, by falling back from the network to the seasonal naive
+        forecast, or not at all. What is not better there by one standard error is not used.
 
     calibrate : bool, default=True
         Correct quantiles and intervals, step by step, by their errors on the validation tail.
 
-    refit : bool or "auto", default="auto"
-        Train again on everything, for as many epochs as were best. ``"auto"`` does when the
-        validation tail holds more than a tenth of the data.
+    refit : bool, default=True
+        Train again on everything, the validation tail included, for as many epochs as were best.
+        Without it the training takes half the time.
 
     n_estimators : int, default=1
         Networks trained from different seeds, whose forecasts are averaged. Values in ``[1, inf)``.
@@ -182,7 +184,7 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
     early_stopping : bool, default=True
         Stop when the loss on the validation tail stops falling and return to the best weights.
 
-    n_iter_no_change : int, default=15
+    n_iter_no_change : int, default=10
         Epochs without improvement before the training stops. Values in ``[1, inf)``.
 
     tol : float, default=1e-4
@@ -213,8 +215,8 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
     Attributes
     ----------
     guard_ : Guard
-        Weight of the network in the forecast, and the errors of network, seasonal naive forecast
-        and blend on the validation tail, as mean absolute scaled errors.
+        `weights` of the network, the Theta method and the seasonal naive forecast, and their
+        `errors` and that of the blend on the validation tail, as mean absolute scaled errors.
 
     history_ : list of dict
         One per epoch of the last training of the first network.
@@ -238,7 +240,8 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
     ----------
     .. [1] S. Lin et al., "SegRNN: Segment Recurrent Neural Network for Long-Term Time Series
        Forecasting", 2023. arXiv:2308.11200
-    .. [2] R. Wen et al., "A Multi-Horizon Quantile Recurrent Forecaster", 2017. arXiv:1711.11053
+    .. [2] Ruofeng Wen et al., "A Multi-Horizon Quantile Recurrent Forecaster", 2017.
+       arXiv:1711.11053
     .. [3] S. Smyl, "A hybrid method of exponential smoothing and recurrent neural networks for time
        series forecasting", International Journal of Forecasting 36(1), 2020.
        doi.org/10.1016/j.ijforecast.2019.03.017
@@ -312,7 +315,7 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
         short: str = "error",
         guard: str = "blend",
         calibrate: bool = True,
-        refit: bool | str = "auto",
+        refit: bool = True,
         n_estimators: int = 1,
         optimizer: Any = "adamw",
         lr: float = 0.005,
@@ -323,7 +326,7 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
         gradient_clip_value: float | None = 1.0,
         max_time: float | None = None,
         early_stopping: bool = True,
-        n_iter_no_change: int = 15,
+        n_iter_no_change: int = 10,
         tol: float = 1e-4,
         callbacks: Any = None,
         net_params: dict[str, Any] | None = None,
@@ -387,7 +390,7 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
 
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> RNNForecaster:
         self._check_params()
-        panel = self._read(y)
+        panel, X = self._read(y), _rows_of(X, y)
         pretrained = getattr(self, "pretrained_model_", None)
         if pretrained is None:
             model = self._fit_model(panel, X, fh)
@@ -400,23 +403,26 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
 
     def _pretrain(self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Any = None) -> Any:
         self._check_params()
-        model = self._fit_model(self._read(y), X, fh)
+        model = self._fit_model(self._read(y), _rows_of(X, y), fh)
         self._conclude("pretrained_model_", model)
         return self
 
     def _pretrain_update(
         self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Any = None
     ) -> Any:
+        if not hasattr(self, "pretrained_model_"):
+            # sktime comes here also after `fit`, which is no pretraining.
+            return self._pretrain(y, X, fh)
         self._check_params()
         panel, model = self._read(y), copy.copy(self.pretrained_model_)
         self._check_columns(panel, model)
-        history = History.of(panel, X, model.inputs)
+        history = History.of(panel, _rows_of(X, y), model.inputs)
         self._conclude("pretrained_model_", model.update(panel, history.arrays(), self._seed()))
         return self
 
     def _fit_model(self, panel: Panel, X: pd.DataFrame | None, fh: Any) -> ForecastModel:
         params = self.get_params(deep=False)
-        if is_counts(self.loss):
+        if self.loss in COUNT_LOSSES:
             check_counts(panel)
         inputs = Inputs.learn(
             panel,
@@ -426,7 +432,8 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
             static=self.static_covariates,
             categorical=self.categorical,
         )
-        ahead = None if fh is None else int((self._ticks(fh, panel) - self._now(panel)).max())
+        end = int(panel.last_ticks.max())
+        ahead = None if fh is None else int((self._ticks(fh, panel, end) - end).max())
         sizes = sizes_of(params, panel, ahead)
         usable = usable_series(panel, least_length(params, sizes))
         self._history = History.of(panel, X, inputs)
@@ -442,14 +449,19 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
     def _update(
         self, y: pd.DataFrame, X: pd.DataFrame | None = None, update_params: bool = True
     ) -> RNNForecaster:
-        newer = self._read(y, self._history.panel.clock)
-        self._history = self._history.extend(newer, X, self.gaps)
-        panel, model = self._history.panel, copy.copy(self.model_)
-        if update_params:
-            model.update(panel, self._history.arrays(), self._seed())
-        elif panel.n_series > len(model.least):
-            model.know(panel)
-        self._conclude("model_", model)
+        clock = self._history.panel.clock
+        try:
+            history = self._history.extend(self._read(y, clock), _rows_of(X, y), self.gaps)
+            panel, model = history.panel, copy.copy(self.model_)
+            if update_params:
+                model.update(panel, history.arrays(), self._seed())
+            elif panel.n_series > len(model.least):
+                model.know(panel)
+            self._history = history
+            self._conclude("model_", model)
+        finally:
+            # sktime has moved the cutoff to the end of the new data, whatever comes of them.
+            self._set_cutoff(clock.stamps(self._history.panel.last_ticks.max(keepdims=True)))
         return self
 
     def _conclude(self, name: str, model: ForecastModel) -> None:
@@ -467,7 +479,7 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
         validate_parameter_constraints(FORECASTER_CONSTRAINTS, params, type(self).__name__)
 
     def _read(self, y: pd.DataFrame, clock: Any = None) -> Panel:
-        panel = read_panel(y, gaps=self.gaps, duplicates=self.duplicates, clock=clock)
+        panel = read_panel(y, gaps=self.gaps, duplicates=self.duplicates, clock=clock)  # type: ignore[arg-type]
         if self.missing == "error":
             check_complete(panel)
         return panel
@@ -492,7 +504,7 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
     def _predict_quantiles(
         self, fh: Any, X: pd.DataFrame | None, alpha: Sequence[float]
     ) -> pd.DataFrame:
-        if not (has_distribution(self.loss) or self.model_.calibration is not None):
+        if self.loss in POINT_LOSSES and self.model_.calibration is None:
             raise ValueError(
                 f"loss={self.loss!r} learns no distribution; fit with calibrate=True, or with "
                 "loss='quantile'."
@@ -517,11 +529,14 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
         )
         # Series may end at different times: each is forecast from its own end.
         ahead = ticks - panel.last_ticks[:, None]
+        if (ticks < panel.first_ticks.min()).any():
+            first = panel.clock.stamps(panel.first_ticks.min(keepdims=True))[0]
+            raise ValueError(f"fh asks for steps before the data begin, at {stamp_text(first)}.")
         if (ahead <= 0).any():
             steps = forecast_within(model, panel, history.arrays(), ticks, alpha)
         n_steps = int(ahead.max(initial=0))
         if n_steps > 0:
-            self._check_future(ahead, X, n_steps)
+            self.model_.inputs.check_future(X, self._future_rows(ahead))
             future = model.inputs.read(X, panel.clock, past=False)
             features = history.arrays_ahead(spans_ahead(model, panel, n_steps), future)
             found = forecast_ahead(model, panel, features, n_steps, alpha)
@@ -530,31 +545,26 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
             steps.quantiles[series, at] = found.quantiles[series, ahead[series, at] - 1]
         return steps
 
-    def _check_future(self, ahead: NDArray, X: pd.DataFrame | None, n_steps: int) -> None:
-        """Check that X covers the steps; beyond the horizon also those in between."""
+    def _future_rows(self, ahead: NDArray) -> pd.Index:
+        """Rows of X that a forecast of these steps needs: beyond the horizon all in between."""
         panel = self._history.panel
-        rolled = n_steps > self.model_.horizon
+        rolled = ahead.max(initial=0) > self.model_.horizon
+        after = np.flatnonzero(ahead.max(axis=1) > 0)
         needed = [
-            panel.last_ticks[i] + (np.arange(1, row.max() + 1) if rolled else row[row > 0])
-            for i, row in enumerate(ahead)
-            if row.max() > 0
+            panel.last_ticks[i]
+            + (np.arange(1, ahead[i].max() + 1) if rolled else ahead[i][ahead[i] > 0])
+            for i in after
         ]
-        rows = panel.take(np.flatnonzero(ahead.max(axis=1) > 0))
-        self.model_.inputs.check_future(X, panel_index(needed, rows))
+        return panel_index(needed, panel.take(after))
 
-    def _now(self, panel: Panel) -> int:
-        """Tick of the cutoff; the end of the data before there is one, in `pretrain`."""
-        if self.cutoff is None:
-            return int(panel.last_ticks.max())
-        return int(panel.clock.ticks(self.cutoff)[0])
-
-    def _ticks(self, fh: Any, panel: Panel) -> NDArray[np.int64]:
-        """Ticks of a forecasting horizon."""
+    def _ticks(self, fh: Any, panel: Panel, now: int | None = None) -> NDArray[np.int64]:
+        """Ticks of a forecasting horizon, counted from the cutoff or from another tick."""
         if fh.is_relative:
             steps = fh.to_pandas()
             if not pd.api.types.is_integer_dtype(steps.dtype):
                 return panel.clock.ticks(fh.to_absolute(self.cutoff).to_pandas())
-            return self._now(panel) + steps.to_numpy(dtype=np.int64)
+            now = int(panel.clock.ticks(self.cutoff)[0]) if now is None else now
+            return now + steps.to_numpy(dtype=np.int64)
         return panel.clock.ticks(fh.to_pandas())
 
     def future_frame(self, fh: Any = None) -> pd.DataFrame:
@@ -586,16 +596,16 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
             raise ValueError("future_frame needs fh: none was given here, and none in fit.")
         if not isinstance(given, ForecastingHorizon):
             given = ForecastingHorizon(given, freq=self.cutoff)
-        ticks = self._ticks(given, panel)
-        needed = [ticks[ticks > last] for last in panel.last_ticks]
-        index = panel_index(needed, panel)
-        return pd.DataFrame(index=index, columns=self.model_.inputs.known)
+        ahead = self._ticks(given, panel) - panel.last_ticks[:, None]
+        if not (ahead > 0).any():
+            raise ValueError("future_frame needs steps after the end of the data, got none.")
+        return pd.DataFrame(index=self._future_rows(ahead), columns=self.model_.inputs.known)
 
     # -- what the fit was like ----------------------------------------------------------------
 
     @property
     def guard_(self) -> Guard:
-        """How the networks did against the seasonal naive forecast on the validation tail."""
+        """What network, Theta method and seasonal naive forecast count, and how each did."""
         return self.model_.guard
 
     @property
@@ -634,12 +644,14 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
         ------
         ValueError
             If some steps of `y` come after the end of the training data and some lie between them:
-            folds that are not ordered in time.
+            folds that are not ordered in time; or if `y` has no index that could tell.
         """
-        if fh is not None or self._fh is not None:
+        if fh is not None or self._fh is not None:  # type: ignore[has-type]
             return super().score(y, X=X, fh=fh)
         self.check_is_fitted()
-        index = y.index if hasattr(y, "index") else pd.RangeIndex(len(y))
+        if not isinstance(y, pd.Series | pd.DataFrame):
+            raise ValueError("y has no time index; pass a Series or DataFrame, here and to fit.")
+        index = y.index
         times = index.get_level_values(-1)
         panel = self._history.panel
         # A fold from the middle of the data also leaves a gap in what was trained on.
@@ -704,3 +716,10 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
             {**small, "loss": "student_t", "scaling": "instance", "window_length": 8, "horizon": 2},
             {**small, "loss": "absolute_error", "guard": "off", "log": False, "dropout": 0.1},
         ]
+
+
+def _rows_of(X: pd.DataFrame | None, y: pd.DataFrame) -> pd.DataFrame | None:
+    """Rows of X that belong to rows of y: what comes later is not for `fit` to know."""
+    if X is None or X.index.equals(y.index):
+        return X
+    return X[X.index.isin(y.index)]

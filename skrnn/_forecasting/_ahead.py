@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from skrnn._forecasting._calibration import in_order
 from skrnn._forecasting._dataset import Buffers, Origins
 from skrnn._forecasting._model import Covariates, ForecastModel
+from skrnn._forecasting._net import Windows
 from skrnn._forecasting._panel import Panel
 
 
@@ -70,6 +71,7 @@ def forecast_ahead(
         past = panel.series(i)[-length:]
         ticks = panel.ticks(i)[-length:]
         values[i, length - len(past) : length] = model.transform.forward(past, i, ticks)
+    blank = _bridge(values[:, :length], model, panel)
     offsets = np.arange(n_series + 1) * (length + n_steps)
     series, column = np.divmod(np.arange(n_series * n_columns), n_columns)
     points, quantiles, spread = [], [], np.zeros((len(series), 1, len(alpha)))
@@ -92,6 +94,7 @@ def forecast_ahead(
 
     def in_units(parts: list[NDArray]) -> NDArray:
         joined = np.concatenate(parts, axis=1)
+        joined[blank.ravel()] = np.nan
         back = model.transform.backward(joined, series, column, ticks)
         return back.reshape(*shape, *back.shape[2:]).swapaxes(1, 2)
 
@@ -151,6 +154,7 @@ def forecast_within(
         dataset = model._dataset(buffers, origins)
         windows = model.distribution(dataset, rows.ravel(), alpha, 1)
         series = np.repeat(at[0], n_columns)
+        _bridge_within(windows, values, panel.offsets[series], dataset.origins.at(rows.ravel()))
         column = np.tile(np.arange(n_columns), len(at[0]))
         when = np.repeat(ticks[at[1]], n_columns)[:, None]
         back = model.transform.backward
@@ -159,7 +163,35 @@ def forecast_within(
         quantiles[at] = back(windows.quantiles, series, column, when).reshape(*rows_of, len(alpha))
     for i, j in zip(*np.nonzero(origin == 0), strict=True):
         whole = panel.series(i)
-        point[i, j] = np.nanmean(whole, axis=0) if np.isfinite(whole).any() else np.nan
-        if len(alpha) and np.isfinite(whole).any():
-            quantiles[i, j] = np.nanquantile(whole, alpha, axis=0).T
+        some = np.isfinite(whole).any(axis=0)
+        point[i, j, some] = np.nanmean(whole[:, some], axis=0)
+        if len(alpha) and some.any():
+            quantiles[i, j, some] = np.nanquantile(whole[:, some], alpha, axis=0).T
     return Steps(point, quantiles)
+
+
+def _bridge(windows: NDArray, model: ForecastModel, panel: Panel) -> NDArray[np.bool_]:
+    """Put the last known value of a series at the end of a window that has none.
+
+    Returns which series have no value at all, by series and column.
+    """
+    blank = ~np.isfinite(windows).any(axis=1)
+    for i, j in zip(*np.nonzero(blank), strict=True):
+        whole = model.transform.forward(panel.series(i), i, panel.ticks(i))[:, j]
+        known = np.flatnonzero(np.isfinite(whole))
+        if len(known):
+            windows[i, -1, j] = whole[known[-1]]
+            blank[i, j] = False
+    return blank
+
+
+def _bridge_within(
+    windows: Windows, values: NDArray, starts: NDArray, places: tuple[NDArray, NDArray, NDArray]
+) -> None:
+    """Forecast the last known value where a window has none; NaN before the first one."""
+    _, origin, column = places
+    for row in np.flatnonzero(~np.isfinite(windows.past).any(axis=1)):
+        before = values[starts[row] : starts[row] + origin[row], column[row]]
+        known = before[np.isfinite(before)]
+        windows.point[row] = known[-1] if len(known) else np.nan
+        windows.quantiles[row] = windows.point[row, :, None]

@@ -30,6 +30,9 @@ LEVELS = np.array(
         0.995,
     ]
 )
+# Independent windows that count as much as what the network learned. Neighbouring origins share
+# most of their steps: windows of one series are counted without overlap.
+PRIOR_WINDOWS = 5
 # Errors that a step of the horizon shares with its neighbours when it has fewer of its own.
 ENOUGH_ERRORS = 100
 
@@ -47,7 +50,13 @@ class HorizonCalibration:
     shift: NDArray[np.float64]
 
     @classmethod
-    def of(cls, truth: NDArray, quantiles: NDArray, scale: NDArray) -> HorizonCalibration:
+    def of(
+        cls,
+        truth: NDArray,
+        quantiles: NDArray,
+        scale: NDArray,
+        n_independent: float = np.inf,
+    ) -> HorizonCalibration:
         """Learn the shifts by split conformal prediction [1]_ with one score per step and level.
 
         Parameters
@@ -60,6 +69,9 @@ class HorizonCalibration:
 
         scale : ndarray of shape (n_windows, 1)
             Scale of each window; windows with 0 do not count.
+
+        n_independent : float, default=inf
+            How many of the windows do not overlap. With few of them the shifts are smaller.
 
         Returns
         -------
@@ -83,7 +95,7 @@ class HorizonCalibration:
             if len(pooled):
                 shift[h] = _conformal_quantiles(pooled)
         shift[:, LEVELS == 0.5] = 0.0
-        return cls(shift)
+        return cls(shift / (1 + PRIOR_WINDOWS / n_independent))
 
     def apply(self, quantiles: NDArray, alpha: NDArray, scale: NDArray, steps: NDArray) -> NDArray:
         """Move quantiles and keep them in order.

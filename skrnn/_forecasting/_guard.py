@@ -2,143 +2,111 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Weights of the network that are tried.
-BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)
+# The forecasts that are blended.
+MEMBERS = ("network", "theta", "seasonal_naive")
+# Weights are multiples of one over this.
+PARTS = 4
 # Standard errors by which a blend must be better than the naive forecast to be believed.
 N_STANDARD_ERRORS = 1.0
+
+_NETWORK, _NAIVE = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0)
+_BLENDS = [
+    (i / PARTS, j / PARTS, 1 - (i + j) / PARTS)
+    for i, j in product(range(PARTS, -1, -1), repeat=2)
+    if i + j <= PARTS
+]
 
 
 @dataclass(frozen=True)
 class Guard:
-    """How the network and the seasonal naive forecast did on the validation tail.
+    """How the network and simpler forecasts did on the validation tail, and what each counts.
 
     Parameters
     ----------
-    weight : float
-        Weight of the network in the forecast; the rest is the seasonal naive forecast.
+    weights : dict of str to float
+        Weight of "network", "theta" and "seasonal_naive" in the forecast; they sum to 1.
 
-    network_error : float
-        Mean absolute error of the network alone, each window on its own scale.
-
-    naive_error : float
-        The same of the seasonal naive forecast.
-
-    blend_error : float
-        The same of the forecast with `weight`.
+    errors : dict of str to float
+        Mean absolute scaled error of each of them alone and of the "blend", on the validation tail;
+        empty where nothing could be compared.
 
     n_windows : int
         Windows compared.
     """
 
-    weight: float = 1.0
-    network_error: float = np.nan
-    naive_error: float = np.nan
-    blend_error: float = np.nan
+    weights: dict[str, float] = field(
+        default_factory=lambda: dict(zip(MEMBERS, _NETWORK, strict=True))
+    )
+    errors: dict[str, float] = field(default_factory=dict)
     n_windows: int = 0
 
     @property
     def passed(self) -> bool:
         """Whether the network alone is at least as good as the seasonal naive forecast."""
-        return bool(self.network_error <= self.naive_error)
+        return not self.errors or self.errors["network"] <= self.errors["seasonal_naive"]
 
-    def blend(self, network: NDArray, naive: NDArray) -> NDArray:
-        """Point forecast of both together.
-
-        Parameters
-        ----------
-        network, naive : ndarray of the same shape
-            Forecasts of each.
-
-        Returns
-        -------
-        point : ndarray
-            Their weighted mean.
-        """
-        if self.weight == 1:
-            return network
-        return naive + self.weight * (network - naive)
+    def blend(self, members: dict[str, NDArray]) -> NDArray:
+        """Mean of the members by weight; where one has no value, the network stands in."""
+        network = members["network"]
+        total = np.zeros_like(network)
+        for name, weight in self.weights.items():
+            if weight:
+                values = members[name]
+                total += weight * np.where(np.isfinite(values), values, network)
+        return total
 
 
-def seasonal_naive(past: NDArray, horizon: int, period: int) -> NDArray:
-    """Repeat the last season that was observed.
-
-    Parameters
-    ----------
-    past : ndarray of shape (n_windows, n_steps)
-        Values up to the origin; NaN where one is missing.
-
-    horizon : int
-        Steps to forecast.
-
-    period : int
-        Steps in one season.
-
-    Returns
-    -------
-    forecast : ndarray of shape (n_windows, horizon)
-        The value one season before, or as many seasons as it takes to find one; the last value
-        where there is none; NaN where nothing was observed at all.
-    """
-    n_windows, n_steps = past.shape
-    missing = -n_steps % period
-    padded = np.concatenate([np.full((n_windows, missing), np.nan), past], axis=1)
-    seasons = padded.reshape(n_windows, -1, period)
-    last = _last_finite(seasons.swapaxes(1, 2))
-    last = np.where(np.isfinite(last), last, _last_finite(past)[:, None])
-    return np.tile(last, (1, -(-horizon // period)))[:, :horizon]
-
-
-def _last_finite(values: NDArray) -> NDArray:
-    """Last finite value along the last axis, NaN where there is none."""
-    seen = np.isfinite(values)
-    where = values.shape[-1] - 1 - np.argmax(seen[..., ::-1], axis=-1)
-    return np.take_along_axis(values, where[..., None], axis=-1)[..., 0]
-
-
-def compare(truth: NDArray, network: NDArray, naive: NDArray, scale: NDArray, mode: str) -> Guard:
-    """Weigh the network against the seasonal naive forecast.
+def compare(truth: NDArray, members: dict[str, NDArray], scale: NDArray, mode: str) -> Guard:
+    """Weigh the network against the Theta and the seasonal naive forecast.
 
     Parameters
     ----------
     truth : ndarray of shape (n_windows, horizon)
         What happened; NaN where it is not known.
 
-    network, naive : ndarray of shape (n_windows, horizon)
-        The forecasts.
+    members : dict of ndarray of shape (n_windows, horizon)
+        The forecasts by name.
 
     scale : ndarray of shape (n_windows, 1)
-        What errors are divided by.
+        What errors are divided by; windows with 0 do not count.
 
     mode : {"blend", "fallback", "off"}
-        Whether the weight may be between 0 and 1, is one of both, or is always 1.
+        Blend all, take the network or the seasonal naive forecast, or always take the network.
 
     Returns
     -------
     guard : Guard
-        The weight with the least error, if it beats the naive forecast by one standard error of the
-        difference between steps of the tail; else 0.
+        The weights with the least error, if they beat the seasonal naive forecast by one standard
+        error of the difference; else the seasonal naive forecast alone.
     """
-    usable = np.isfinite(truth) & np.isfinite(naive) & (scale > 0)
+    usable = np.isfinite(truth) & (scale > 0)
+    for forecast in members.values():
+        usable &= np.isfinite(forecast)
     if not usable.any():
         return Guard()
     scale = np.where(scale > 0, scale, 1.0)
 
-    def errors(weight: float) -> NDArray:
-        forecast = naive + weight * (network - naive)
+    def errors(weights: tuple[float, ...]) -> NDArray:
+        forecast = sum(w * members[name] for w, name in zip(weights, MEMBERS, strict=True))
         return np.where(usable, np.abs(truth - forecast) / scale, np.nan)
 
-    tried = {"blend": BLENDS, "fallback": (0.0, 1.0), "off": (1.0,)}[mode]
-    all_errors = {weight: errors(weight) for weight in {0.0, 1.0, *tried}}
-    means = {weight: float(np.nanmean(e)) for weight, e in all_errors.items()}
-    weight = min(tried, key=lambda w: (means[w], w))
-    if mode != "off" and not _believable(all_errors[0.0] - all_errors[weight]):
-        weight = 0.0
-    return Guard(weight, means[1.0], means[0.0], means[weight], len(truth))
+    tried = {"blend": _BLENDS, "fallback": [_NETWORK, _NAIVE], "off": [_NETWORK]}[mode]
+    means = [float(np.nanmean(errors(weights))) for weights in tried]
+    best = tried[int(np.argmin(means))]
+    if mode != "off" and not _believable(errors(_NAIVE) - errors(best)):
+        best = _NAIVE
+    alone = np.eye(len(MEMBERS)).tolist()
+    report = {
+        name: float(np.nanmean(errors(tuple(w)))) for name, w in zip(MEMBERS, alone, strict=True)
+    }
+    report["blend"] = float(np.nanmean(errors(best)))
+    return Guard(dict(zip(MEMBERS, best, strict=True)), report, int(usable.any(axis=1).sum()))
 
 
 def _believable(gain: NDArray) -> bool:
@@ -147,8 +115,8 @@ def _believable(gain: NDArray) -> bool:
     Windows overlap, so that neighbouring origins repeat each other: the error is that of a mean
     over as many independent values as there are windows without overlap, but at least two.
     """
-    per_window = np.nanmean(gain, axis=1) if len(gain) else np.zeros(1)
-    per_window = per_window[np.isfinite(per_window)]
+    known = np.isfinite(gain).any(axis=1)
+    per_window = np.nanmean(gain[known], axis=1)
     independent = max(len(per_window) / gain.shape[1], 2.0)
     error = per_window.std() / np.sqrt(independent)
     return bool(per_window.mean() > N_STANDARD_ERRORS * error)

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from skrnn._forecasting._covariates import missing_rows
 from skrnn._forecasting._inputs import Inputs
 from skrnn._forecasting._model import Covariates
-from skrnn._forecasting._panel import Panel
+from skrnn._forecasting._panel import Panel, panel_index
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,14 @@ class History:
 
     def extend(self, newer: Panel, X: pd.DataFrame | None, gaps: Any) -> History:
         """Add newer steps, and series that were not known before."""
+        if self.inputs.encoder is not None:
+            index = panel_index([newer.ticks(i) for i in range(newer.n_series)], newer)
+            absent = missing_rows(index[:0] if X is None else X.index, index)
+            if absent:
+                raise ValueError(
+                    f"fitted with X columns {self.inputs.encoder.columns_}; X has no rows for "
+                    f"{absent}."
+                )
         panel = self.panel.extend(newer, gaps)
         more = self.inputs.read(X, panel.clock, past=True)
         covariates = self.covariates
@@ -78,8 +87,18 @@ class History:
         return self._arrays((self.panel.first_ticks, self.panel.lengths), None)
 
     def arrays_ahead(self, spans: tuple[NDArray, NDArray], future: Panel | None) -> Covariates:
-        """Features of spans of time that reach into the future."""
-        return self._arrays(spans, future)
+        """Features of spans of time that reach into the future.
+
+        Before the start of a series they are 0, as in the windows the networks were trained on.
+        """
+        arrays = self._arrays(spans, future)
+        first, n_steps = spans
+        ticks = np.repeat(first - (np.cumsum(n_steps) - n_steps), n_steps)
+        before = ticks + np.arange(len(ticks)) < np.repeat(self.panel.first_ticks, n_steps)
+        for name in ("past", "future"):
+            if name in arrays:
+                arrays[name][before] = 0.0
+        return arrays
 
     def _arrays(self, spans: tuple[NDArray, NDArray], future: Panel | None) -> Covariates:
         panel = self.panel

@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from skrnn._forecasting import _sizes
+from skrnn._forecasting._baselines import seasonal_naive, theta
 from skrnn._forecasting._calibration import LEVELS, HorizonCalibration, in_order
 from skrnn._forecasting._dataset import Buffers, Origins, WindowDataset
-from skrnn._forecasting._guard import Guard, compare, seasonal_naive
+from skrnn._forecasting._guard import Guard, compare
 from skrnn._forecasting._inputs import Inputs
 from skrnn._forecasting._members import (
     TrainingOptions,
@@ -48,11 +49,12 @@ class ModelOptions:
     deseasonalize: bool | str
     guard: str
     calibrate: bool
-    refit: bool | str
+    refit: bool
     n_estimators: int
     batch_size: int | None
     batches_per_epoch: int
     early_stopping: bool
+    counts: bool
 
 
 @dataclass
@@ -97,6 +99,7 @@ class ForecastModel:
     nets: list[ForecastNet] = field(default_factory=list)
     transform: Any = None
     least: Any = None
+    constant: Any = None
     guard: Guard = field(default_factory=Guard)
     calibration: HorizonCalibration | None = None
     interrupted: KeyboardInterrupt | None = None
@@ -140,14 +143,14 @@ class ForecastModel:
         tails = self._tails(panel)
         buffers = self._learn(panel, covariates, panel.lengths - tails)
         validation = self._validation_set(buffers, tails)
-        again = self._trains_again(panel, tails)
+        again = self._trains_again(tails)
         share = 1 / self.options.n_estimators / (2 if again else 1)
         self._train(buffers, panel.lengths - tails, validation, seed, share=share)
         if self.interrupted is None:
             self._judge(panel, buffers, validation)
         # Forecasts use the season as it is now, whether or not the networks train on the tail.
         buffers = self._learn(panel, covariates, panel.lengths)
-        if again and self.interrupted is None and self.guard.weight > 0:
+        if again and self.interrupted is None and self.guard.weights["network"] > 0:
             epochs = [best_epoch(net) for net in self.nets]
             self._train(buffers, panel.lengths, None, seed, share=share, epochs=epochs)
         return self
@@ -179,11 +182,8 @@ class ForecastModel:
             return np.zeros(panel.n_series, dtype=np.int64)
         return _sizes.tail_lengths(panel.lengths, self.horizon)
 
-    def _trains_again(self, panel: Panel, tails: NDArray) -> bool:
-        if tails.sum() == 0 or self.options.refit is False:
-            return False
-        share = tails.sum() / max(panel.lengths.sum(), 1)
-        return self.options.refit is True or share > _sizes.REFIT_SHARE
+    def _trains_again(self, tails: NDArray) -> bool:
+        return self.options.refit and bool(tails.any())
 
     def _learn(self, panel: Panel, covariates: Covariates, visible: NDArray) -> Buffers:
         """Learn transforms and least scales from the visible part, and transform everything."""
@@ -194,6 +194,7 @@ class ForecastModel:
         values = self._transformed(panel)
         kind = self.options.spec["scaling"]
         self.least = np.zeros((panel.n_series, panel.n_columns))
+        self.constant = np.array([_is_constant(part) for part in seen])
         if kind != "none":
             scaler = WindowScaler(kind, self.period)
             for i, start in enumerate(panel.offsets[:-1]):
@@ -286,11 +287,10 @@ class ForecastModel:
         self.guard, self.calibration = Guard(), None
         if validation is None or len(validation) == 0:
             return
-        numbers = validation.numbers
+        numbers = np.asarray(validation.numbers)
         windows = self._run(validation, numbers, LEVELS)
         series, origin, column = validation.origins.at(numbers)
         ticks = (panel.first_ticks[series] + origin)[:, None] + np.arange(self.horizon)
-        naive = self._naive(windows.past)
 
         def in_units(values: NDArray) -> NDArray:
             return self.transform.backward(values, series, column, ticks)
@@ -298,27 +298,30 @@ class ForecastModel:
         scale = self._error_scale(panel, buffers, validation)[series, column]
         self.guard = compare(
             in_units(windows.truth),
-            in_units(windows.point),
-            in_units(naive),
+            {name: in_units(values) for name, values in self._members(windows).items()},
             scale[:, None],
             self.options.guard,
         )
         if self.options.calibrate:
             blended = self._blended(windows)
+            tails = panel.lengths - validation.origins.first
+            independent = panel.n_columns * np.ceil(tails / self.horizon).sum()
             self.calibration = HorizonCalibration.of(
-                blended.truth, blended.quantiles, blended.scale
+                blended.truth, blended.quantiles, blended.scale, float(independent)
             )
 
     def _error_scale(self, panel: Panel, buffers: Buffers, validation: WindowDataset) -> NDArray:
-        """Mean absolute seasonal change of each series before its tail: the scale of MASE."""
+        """Mean absolute seasonal change of each series before its tail: the scale of MASE.
+
+        Where a season repeats itself exactly it is the change from step to step, and 1 where
+        nothing changes.
+        """
         scale = np.zeros((panel.n_series, panel.n_columns))
         for i, stop in enumerate(validation.origins.first):
-            x = panel.series(i)[:stop]
-            lag = self.period if len(x) > self.period else 1
-            change = np.abs(x[lag:] - x[:-lag])
-            known = np.isfinite(change)
-            scale[i] = np.where(known, change, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-        return scale
+            seen = panel.series(i)[:stop]
+            seasonal = _mean_change(seen, self.period)
+            scale[i] = np.where(seasonal > 0, seasonal, _mean_change(seen, 1))
+        return np.where(scale > 0, scale, 1.0)
 
     # -- forecasting --------------------------------------------------------------------------
 
@@ -327,16 +330,21 @@ class ForecastModel:
     ) -> Windows:
         """Forecasts of windows, blended and calibrated, for the first `steps` of the horizon."""
         windows = self._blended(self._run(dataset, numbers, alpha))
+        windows = self._kept_constant(windows, dataset, numbers)
         windows = replace(
             windows, point=windows.point[:, :steps], quantiles=windows.quantiles[:, :steps]
         )
         if len(alpha) == 0:
             return windows
         if self.calibration is None:
-            return replace(windows, quantiles=in_order(windows.quantiles, alpha))
-        quantiles = self.calibration.apply(
-            windows.quantiles, alpha, windows.scale, np.arange(steps)
-        )
+            quantiles = in_order(windows.quantiles, alpha)
+        else:
+            quantiles = self.calibration.apply(
+                windows.quantiles, alpha, windows.scale, np.arange(steps)
+            )
+        if self.options.counts:
+            # Blending and calibration leave the whole numbers.
+            quantiles = np.rint(quantiles).clip(min=0)
         return replace(windows, quantiles=quantiles)
 
     def _run(self, dataset: WindowDataset, numbers: Any, alpha: NDArray) -> Windows:
@@ -347,16 +355,38 @@ class ForecastModel:
         return replace(members[0], point=point, quantiles=quantiles)
 
     def _blended(self, windows: Windows) -> Windows:
-        """Move the whole distribution to the blend with the seasonal naive forecast."""
-        if self.guard.weight == 1:
+        """Move the whole distribution to the blend with simpler forecasts."""
+        if self.guard.weights["network"] == 1:
             return windows
-        naive = self._naive(windows.past)
-        point = self.guard.blend(windows.point, np.where(np.isfinite(naive), naive, windows.point))
+        point = self.guard.blend(self._members(windows))
         moved = windows.quantiles + (point - windows.point)[..., None]
         return replace(windows, point=point, quantiles=moved)
 
-    def _naive(self, past: NDArray) -> NDArray:
-        return seasonal_naive(past, self.horizon, self.period)
+    def _kept_constant(
+        self, windows: Windows, dataset: WindowDataset, numbers: NDArray[np.integer]
+    ) -> Windows:
+        """Go on with the value of a series that never changed, whatever the head makes of it."""
+        series, _, column = dataset.origins.at(numbers)
+        past = windows.past
+        low = np.where(np.isfinite(past), past, np.inf).min(axis=1)
+        high = np.where(np.isfinite(past), past, -np.inf).max(axis=1)
+        rows = np.flatnonzero(self.constant[series, column] & (low == high))
+        if len(rows) == 0:
+            return windows
+        point, quantiles, scale = (
+            array.copy() for array in (windows.point, windows.quantiles, windows.scale)
+        )
+        point[rows], quantiles[rows] = low[rows, None], low[rows, None, None]
+        scale[rows] = 0.0  # calibration moves nothing
+        return replace(windows, point=point, quantiles=quantiles, scale=scale)
+
+    def _members(self, windows: Windows) -> dict[str, NDArray]:
+        """All forecasts that the guard compares, on the scale the series are modelled on."""
+        return {
+            "network": windows.point,
+            "theta": theta(windows.past, self.horizon),
+            "seasonal_naive": seasonal_naive(windows.past, self.horizon, self.period),
+        }
 
     # -- state --------------------------------------------------------------------------------
 
@@ -370,6 +400,21 @@ class ForecastModel:
         self.nets = [
             net_from_state(self.training, self.options.spec, saved) for saved in state["nets"]
         ]
+
+
+def _is_constant(values: NDArray) -> NDArray[np.bool_]:
+    """Which columns hold only one value."""
+    known = np.isfinite(values)
+    low = np.where(known, values, np.inf).min(axis=0, initial=np.inf)
+    high = np.where(known, values, -np.inf).max(axis=0, initial=-np.inf)
+    return np.asarray(low == high)
+
+
+def _mean_change(values: NDArray, lag: int) -> NDArray:
+    """Mean absolute change over `lag` steps of every column; 0 where there is none."""
+    change = np.abs(values[lag:] - values[:-lag])
+    known = np.isfinite(change)
+    return np.where(known, change, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
 
 
 def network_spec(params: dict[str, Any], sizes: dict[str, Any], counts: bool) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +63,9 @@ class ForecastNet(SequenceNetMixin, NeuralNetRegressor):
 
     module_: ForecastNetwork  # type: ignore[assignment]
 
+    def __init__(self, module: ForecastNetwork, **kwargs: Any) -> None:
+        super().__init__(module, **kwargs)  # type: ignore[arg-type]
+
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Random batches for training, ordered ones otherwise."""
         if training:
@@ -95,7 +97,7 @@ class ForecastNet(SequenceNetMixin, NeuralNetRegressor):
         self.history.record_batch(name, float(_n_known(batch[1])))
 
     def forecast(
-        self, dataset: WindowDataset, numbers: NDArray[np.integer], alpha: Sequence[float]
+        self, dataset: WindowDataset, numbers: NDArray[np.integer], alpha: NDArray[np.float64]
     ) -> Windows:
         """Forecasts of windows given by number."""
         parts = []
@@ -106,7 +108,7 @@ class ForecastNet(SequenceNetMixin, NeuralNetRegressor):
                 filler = np.repeat(part[-1:], INFERENCE_BATCH_SIZE - len(part))
                 inputs, target = dataset.batch(np.concatenate([part, filler]))
                 forecast = self.infer(inputs)
-                quantiles = self.module_.quantiles(forecast, alpha) if len(alpha) else None
+                quantiles = self.module_.quantiles(forecast, alpha.tolist()) if len(alpha) else None
                 batch = (
                     self.module_.predict(forecast),
                     target.new_zeros(*target.shape, 0) if quantiles is None else quantiles,

@@ -14,23 +14,18 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skrnn._forecasting import _sizes
 from skrnn._forecasting._calendar import season_length
-from skrnn._forecasting._clock import in_series, key_text, stamp_text
 from skrnn._forecasting._inputs import Inputs
 from skrnn._forecasting._members import TrainingOptions
 from skrnn._forecasting._model import ModelOptions, network_spec
 from skrnn._forecasting._panel import Panel
+from skrnn._forecasting._stamps import in_series, key_text, stamp_text
 from skrnn._parameters import CONSTRAINTS, PREFIXES
-from skrnn.nn import DECODERS, SCALINGS, ProbabilisticHead, make_head
+from skrnn.nn import DECODERS, SCALINGS, make_head
 
-LOSSES = (
-    "quantile",
-    "absolute_error",
-    "squared_error",
-    "huber",
-    "normal",
-    "student_t",
-    "negative_binomial",
-)
+# Losses by what the network learns: one number, a distribution, a distribution of counts.
+POINT_LOSSES = frozenset({"absolute_error", "squared_error", "huber"})
+COUNT_LOSSES = frozenset({"negative_binomial"})
+LOSSES = POINT_LOSSES | COUNT_LOSSES | {"quantile", "normal", "student_t"}
 
 _SHARED = (
     "cell",
@@ -69,7 +64,7 @@ FORECASTER_CONSTRAINTS: dict[str, Any] = {
     "deseasonalize": ["boolean", _AUTO],
     "decoder": [StrOptions(set(DECODERS))],
     "shortcut": ["boolean"],
-    "loss": [StrOptions(set(LOSSES))],
+    "loss": [StrOptions(LOSSES)],
     "quantiles": [tuple, list],
     "calendar": ["boolean", _AUTO],
     "past_covariates": [list, tuple, None],
@@ -81,7 +76,7 @@ FORECASTER_CONSTRAINTS: dict[str, Any] = {
     "short": [StrOptions({"error", "pad"})],
     "guard": [StrOptions({"blend", "fallback", "off"})],
     "calibrate": ["boolean"],
-    "refit": ["boolean", _AUTO],
+    "refit": ["boolean"],
     "n_estimators": [_COUNT],
     "batch_size": [_COUNT, _AUTO],
     "batches_per_epoch": [_COUNT],
@@ -103,17 +98,6 @@ def nested_params(net_params: Mapping[str, Any] | None) -> dict[str, dict[str, A
             raise ValueError(f"net_params has the key {name!r}; keys start with one of {PREFIXES}.")
         nested[prefix][name.removeprefix(prefix)] = value
     return nested
-
-
-def is_counts(loss: str) -> bool:
-    """Whether a loss is one of counts."""
-    head = make_head(loss, 1, 1)
-    return isinstance(head, ProbabilisticHead) and not head.normalizes_target
-
-
-def has_distribution(loss: str) -> bool:
-    """Whether a loss makes the network learn a distribution."""
-    return isinstance(make_head(loss, 1, 1), ProbabilisticHead)
 
 
 def season_of(sp: int | str, panel: Panel) -> int:
@@ -150,7 +134,7 @@ def sizes_of(params: Mapping[str, Any], panel: Panel, ahead: int | None) -> dict
     window, patch = params["window_length"], params["patch_length"]
     patch = _sizes.patch_length(period) if patch == "auto" else int(patch)
     if window == "auto":
-        window = _sizes.window_length(horizon, period, int(panel.lengths.max()), patch)
+        window = _sizes.window_length(horizon, period, panel.lengths, patch)
     elif params["patch_length"] == "auto":
         # The user's window decides: the longest patch of which it is a multiple.
         patch = max(n for n in range(1, min(patch, window) + 1) if window % n == 0)
@@ -180,7 +164,7 @@ def model_options(
     params: Mapping[str, Any], sizes: Mapping[str, int], inputs: Inputs
 ) -> ModelOptions:
     """What to build."""
-    counts = is_counts(params["loss"])
+    counts = params["loss"] in COUNT_LOSSES
     spec = network_spec({**params, **sizes}, inputs.sizes, counts)
     return ModelOptions(
         spec=spec,
@@ -193,6 +177,7 @@ def model_options(
         batch_size=None if params["batch_size"] == "auto" else params["batch_size"],
         batches_per_epoch=params["batches_per_epoch"],
         early_stopping=params["early_stopping"],
+        counts=counts,
     )
 
 
@@ -223,7 +208,8 @@ def training_options(params: Mapping[str, Any]) -> TrainingOptions:
 def check_counts(panel: Panel) -> None:
     """Refuse series that are no counts, in the words of the head."""
     known = panel.values[np.isfinite(panel.values)]
-    make_head("negative_binomial", 1, 1).initialize(torch.from_numpy(known)[:, None])
+    with torch.random.fork_rng(devices=[]):
+        make_head("negative_binomial", 1, 1).initialize(torch.from_numpy(known)[:, None])
 
 
 def check_complete(panel: Panel) -> None:
@@ -263,9 +249,9 @@ def usable_series(panel: Panel, least: int) -> NDArray[np.int64]:
         left_out = [key_text(panel.keys[i]) for i in np.flatnonzero(~fine)]
         more = f" and {len(left_out) - 5} more" if len(left_out) > 5 else ""
         warnings.warn(
-            f"series {', '.join(left_out[:5])}{more} have fewer than {least} time points or hardly "
-            "any values; they are forecast, but not trained on.",
+            f"series {', '.join(left_out[:5])}{more} with fewer than {least} time points or hardly "
+            "any values are forecast, but not trained on.",
             UserWarning,
-            stacklevel=6,
+            stacklevel=5,
         )
     return np.flatnonzero(fine)

@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 HORIZONS_IN_WINDOW, SEASONS_IN_WINDOW = 3.5, 3
 # Bounds of the window in steps; beyond, the recurrence forgets and the shortcut grows too large.
 SHORTEST_WINDOW, LONGEST_WINDOW = 12, 720
+LARGEST_WINDOW_SHARE = 0.5
 # Patches are seasons within these bounds.
 SHORTEST_PATCH, LONGEST_PATCH = 4, 24
-# The validation tail of a single series; of n series each gives the square root of n times less.
+# Share of every series in its validation tail: it should show all phases of a season and a week.
 TAIL_SHARE = 0.2
 # No series gives more of its steps to validation.
 LARGEST_TAIL_SHARE = 1 / 3
-# From this share of all steps in the tail on, the network is trained again with the tail.
-REFIT_SHARE = 0.1
 
 
 def patch_length(period: int) -> int:
@@ -38,7 +37,7 @@ def patch_length(period: int) -> int:
     return max(parts, default=SHORTEST_PATCH)
 
 
-def window_length(horizon: int, period: int, longest: int, patch: int) -> int:
+def window_length(horizon: int, period: int, lengths: NDArray[np.integer], patch: int) -> int:
     """Steps of the past that are read.
 
     Parameters
@@ -49,8 +48,8 @@ def window_length(horizon: int, period: int, longest: int, patch: int) -> int:
     period : int
         Steps in one season.
 
-    longest : int
-        Steps of the longest series.
+    lengths : ndarray of shape (n_series,)
+        Steps of each series.
 
     patch : int
         Steps of one patch.
@@ -59,10 +58,10 @@ def window_length(horizon: int, period: int, longest: int, patch: int) -> int:
     -------
     length : int
         A multiple of the patch: 3.5 horizons and at least three seasons, between 12 and 720 steps,
-        and not longer than the longest series.
+        but not more than half of the median series, so that most windows are whole.
     """
     wanted = max(HORIZONS_IN_WINDOW * horizon, SEASONS_IN_WINDOW * period, SHORTEST_WINDOW)
-    wanted = min(wanted, LONGEST_WINDOW, longest)
+    wanted = min(wanted, LONGEST_WINDOW, LARGEST_WINDOW_SHARE * float(np.median(lengths)))
     return max(int(np.ceil(wanted / patch)), 1) * patch
 
 
@@ -80,11 +79,9 @@ def tail_lengths(lengths: NDArray[np.integer], horizon: int) -> NDArray[np.int64
     Returns
     -------
     tails : ndarray of shape (n_series,)
-        One horizon or a share of the series, whichever is more; the share is a fifth of a single
-        series and falls with the square root of their number. At most a third of a series.
+        One horizon or a fifth of the series, whichever is more, but at most a third of it.
     """
-    share = TAIL_SHARE / np.sqrt(max(len(lengths), 1))
-    wanted = np.maximum(horizon, np.ceil(share * lengths))
+    wanted = np.maximum(horizon, np.ceil(TAIL_SHARE * lengths))
     return np.minimum(wanted, np.floor(LARGEST_TAIL_SHARE * lengths)).astype(np.int64)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import linecache
 import warnings
+from collections.abc import Sized
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
@@ -11,7 +12,6 @@ from typing import Any
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import LRScheduler
 
-from skrnn._training._batches import SequenceDataset
 from skrnn._training._callbacks import (
     BestWeights,
     ProgressLine,
@@ -72,8 +72,8 @@ class Outcome:
 
 def train(
     net: Any,
-    train_set: SequenceDataset,
-    valid_set: SequenceDataset | None,
+    train_set: Sized,
+    valid_set: Sized | None,
     epochs: int,
     plan: TrainingPlan,
 ) -> Outcome:
@@ -84,7 +84,7 @@ def train(
     net : SequenceNetClassifier or SequenceNetRegressor
         Initialized net.
 
-    train_set, valid_set : SequenceDataset
+    train_set, valid_set : SequenceDataset or any the iterators of the net can read
         Data to fit and to watch.
 
     epochs : int
@@ -204,7 +204,7 @@ def _is_from(traceback: TracebackType, package: str) -> bool:
     return traceback.tb_frame.f_globals.get("__name__", "").startswith(package)
 
 
-def _is_whole(row: dict[str, Any], valid_set: SequenceDataset | None) -> bool:
+def _is_whole(row: dict[str, Any], valid_set: Sized | None) -> bool:
     return "train_loss" in row and (valid_set is None or "valid_loss" in row)
 
 
@@ -229,7 +229,7 @@ def _explain_missing_monitor(error: BaseException, net: Any) -> None:
         ) from error
 
 
-def _is_usable(net: Any, train_set: SequenceDataset) -> bool:
+def _is_usable(net: Any, train_set: Sized) -> bool:
     """Whether the loss is finite with the weights as they are."""
     batches = net.get_iterator(train_set, training=False)
     return all(bool(net.validation_step(batch)["loss"].isfinite()) for batch in batches)

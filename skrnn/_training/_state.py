@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from skrnn._training._optimizers import resolve_device
 from skrnn.nn import SequenceNetwork
 
 
-def network_to_state(network: SequenceNetwork) -> dict[str, np.ndarray]:
+def network_to_state(network: nn.Module) -> dict[str, np.ndarray]:
     """All weights and buffers as numpy arrays on the CPU."""
     return {
         name: tensor.detach().cpu().numpy().copy() for name, tensor in network.state_dict().items()

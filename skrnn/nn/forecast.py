@@ -207,9 +207,9 @@ class ForecastNetwork(nn.Module):
         """
         full = _complete(spec)
         covariates = {
-            name: CovariateEmbedding(full[name][0], full[name][1])  # type: ignore[literal-required]
+            name: CovariateEmbedding(full[name][0], full[name][1])
             for name in ("past", "future", "static")
-            if full[name] != (0, ())  # type: ignore[literal-required]
+            if full[name] != (0, ())
         }
         sizes = {name: embedding.output_size for name, embedding in covariates.items()}
         encoder = RecurrentEncoder(
@@ -389,7 +389,8 @@ class ForecastNetwork(nn.Module):
 
     def _in_units(self, values: Tensor, forecast: Forecast) -> Tensor:
         if self._counts:
-            return values.to(forecast.scale)
+            # A window of zeros has no scale: its forecast is zero, whatever the head says.
+            return values.to(forecast.scale) * (forecast.scale > 0).unsqueeze(2)
         values = (values + forecast.shift.unsqueeze(2)).to(forecast.scale)
         return values * forecast.scale.unsqueeze(2) + forecast.location.unsqueeze(2)
 

@@ -30,7 +30,7 @@ class WindowScaler(nn.Module):
     -----
     With :math:`m` steps in a season and the standard deviation :math:`\sigma`, the scale of "last"
     is :math:`\operatorname{mean}_t |y_t - y_{t-m}| + \sigma / 10`. Its first term is what the mean
-    absolute scaled error divides by [1]_. A window shorter than two seasons uses :math:`m = 1`.
+    absolute scaled error divides by [1]_. Where no two values are a season apart, :math:`m = 1`.
 
     A least scale per window may be given, taken from the whole series: a window that happens to be
     flat says little about what comes next.
@@ -129,4 +129,4 @@ def last_observed(past: Tensor) -> Tensor:
     """
     steps = torch.arange(1, past.shape[1] + 1, device=past.device)
     where = (past.isfinite() * steps).argmax(dim=1, keepdim=True)
-    return past.gather(1, where).nan_to_num()
+    return past.where(past.isfinite(), 0.0).gather(1, where)

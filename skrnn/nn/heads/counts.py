@@ -207,5 +207,6 @@ def _quantiles(log_mean: np.ndarray, dispersion: np.ndarray, levels: np.ndarray)
     count = np.where(betainc(r, 1.0, probability) >= levels, 0.0, count)
     shape = 1 / (np.exp(-log_mean.clip(min=0)) + dispersion)
     log_gamma_scale = log_mean - np.log(shape)
-    tail = np.exp(np.log(gammaincinv(shape, levels).clip(min=1e-300)) + log_gamma_scale)
+    log_tail = np.log(gammaincinv(shape, levels).clip(min=1e-300)) + log_gamma_scale
+    tail = np.exp(log_tail.clip(max=math.log(np.finfo(np.float64).max)))
     return np.where(large, np.ceil(tail), count)
