@@ -60,7 +60,7 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
     hidden_size : int or tuple of int, default=128
         Size of the state, or one size per layer as ``(128, 64)``. Values in ``[1, inf)``.
 
-    num_layers : int, default=1
+    num_layers : int, default=2
         Number of stacked layers. Values in ``[1, inf)``.
 
     nonlinearity : {"tanh", "relu"}, default="tanh"
@@ -149,7 +149,7 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
         Correct quantiles and intervals, step by step, by their errors on the validation tail.
 
     refit : bool, default=True
-        Train again on everything, the validation tail included, for as many epochs as were best.
+        Train again on everything, the validation tail included, for as many epochs as helped.
         Without it the training takes half the time.
 
     n_estimators : int, default=1
@@ -164,7 +164,7 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
     lr_schedule : {"cosine", "one_cycle", "plateau"}, class or None, default="cosine"
         Course of the learning rate, by name or as a class of :mod:`torch.optim.lr_scheduler`.
 
-    max_epochs : int, default=100
+    max_epochs : int, default=60
         Largest number of epochs. Values in ``[1, inf)``.
 
     batch_size : int or "auto", default="auto"
@@ -184,7 +184,7 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
     early_stopping : bool, default=True
         Stop when the loss on the validation tail stops falling and return to the best weights.
 
-    n_iter_no_change : int, default=10
+    n_iter_no_change : int, default=30
         Epochs without improvement before the training stops. Values in ``[1, inf)``.
 
     tol : float, default=1e-4
@@ -291,7 +291,7 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
         *,
         cell: Any = "lstm",
         hidden_size: int | tuple[int, ...] = 128,
-        num_layers: int = 1,
+        num_layers: int = 2,
         nonlinearity: str = "tanh",
         dropout: float = 0.0,
         window_length: int | str = "auto",
@@ -320,13 +320,13 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
         optimizer: Any = "adamw",
         lr: float = 0.005,
         lr_schedule: Any = "cosine",
-        max_epochs: int = 100,
+        max_epochs: int = 60,
         batch_size: int | str = "auto",
         batches_per_epoch: int = 50,
         gradient_clip_value: float | None = 1.0,
         max_time: float | None = None,
         early_stopping: bool = True,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: int = 30,
         tol: float = 1e-4,
         callbacks: Any = None,
         net_params: dict[str, Any] | None = None,

@@ -17,15 +17,15 @@ from skrnn._forecasting._dataset import Buffers, Origins, WindowDataset
 from skrnn._forecasting._guard import Guard, compare
 from skrnn._forecasting._inputs import Inputs
 from skrnn._forecasting._members import (
-    TrainingOptions,
-    best_epoch,
+    enough_epochs,
     net_from_state,
     net_state,
     train_member,
 )
 from skrnn._forecasting._net import ForecastNet, Windows
+from skrnn._forecasting._options import ModelOptions, TrainingOptions
 from skrnn._forecasting._panel import Panel
-from skrnn._forecasting._transform import SeriesTransform, learn_transform
+from skrnn._forecasting._transform import learn_transform
 from skrnn.nn import WindowScaler
 
 # Windows of the validation tail that are looked at after every epoch, and by guard and calibration.
@@ -34,27 +34,6 @@ MOST_VALIDATION_WINDOWS = 1024
 LEAST_SCALE = 0.1
 
 Covariates = dict[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class ModelOptions:
-    """The parameters of the forecaster that are not about training.
-
-    `spec` is what :meth:`skrnn.nn.ForecastNetwork.build` reads; the others are parameters of the
-    forecaster of the same names, with "auto" resolved where it depends on sizes only.
-    """
-
-    spec: dict[str, Any]
-    log: bool | str
-    deseasonalize: bool | str
-    guard: str
-    calibrate: bool
-    refit: bool
-    n_estimators: int
-    batch_size: int | None
-    batches_per_epoch: int
-    early_stopping: bool
-    counts: bool
 
 
 @dataclass
@@ -151,7 +130,7 @@ class ForecastModel:
         # Forecasts use the season as it is now, whether or not the networks train on the tail.
         buffers = self._learn(panel, covariates, panel.lengths)
         if again and self.interrupted is None and self.guard.weights["network"] > 0:
-            epochs = [best_epoch(net) for net in self.nets]
+            epochs = [enough_epochs(net) for net in self.nets]
             self._train(buffers, panel.lengths, None, seed, share=share, epochs=epochs)
         return self
 
@@ -415,49 +394,3 @@ def _mean_change(values: NDArray, lag: int) -> NDArray:
     change = np.abs(values[lag:] - values[:-lag])
     known = np.isfinite(change)
     return np.where(known, change, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-
-
-def network_spec(params: dict[str, Any], sizes: dict[str, Any], counts: bool) -> dict[str, Any]:
-    """Plain values that describe the network of a forecaster.
-
-    Parameters
-    ----------
-    params : dict
-        Parameters of the forecaster, with `window_length`, `horizon`, `patch_length` and `period`
-        resolved.
-
-    sizes : dict
-        What :attr:`skrnn._forecasting._inputs.Inputs.sizes` says.
-
-    counts : bool
-        Whether the head is one for counts, which are measured by their mean.
-
-    Returns
-    -------
-    spec : dict
-        What :meth:`skrnn.nn.ForecastNetwork.build` reads.
-    """
-    names = (
-        "window_length",
-        "horizon",
-        "patch_length",
-        "period",
-        "cell",
-        "hidden_size",
-        "num_layers",
-        "nonlinearity",
-        "dropout",
-        "decoder",
-        "quantiles",
-        "dtype",
-    )
-    return {
-        **{name: params[name] for name in names},
-        "scaling": "mean" if counts else params["scaling"],
-        "shortcut": params["shortcut"] and not counts,
-        "head": params["loss"],
-        **sizes,
-    }
-
-
-__all__ = ["Covariates", "ForecastModel", "ModelOptions", "SeriesTransform", "network_spec"]

@@ -15,8 +15,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from skrnn._forecasting import _sizes
 from skrnn._forecasting._calendar import season_length
 from skrnn._forecasting._inputs import Inputs
-from skrnn._forecasting._members import TrainingOptions
-from skrnn._forecasting._model import ModelOptions, network_spec
+from skrnn._forecasting._options import ModelOptions, TrainingOptions
 from skrnn._forecasting._panel import Panel
 from skrnn._forecasting._stamps import in_series, key_text, stamp_text
 from skrnn._parameters import CONSTRAINTS, PREFIXES
@@ -165,7 +164,7 @@ def model_options(
 ) -> ModelOptions:
     """What to build."""
     counts = params["loss"] in COUNT_LOSSES
-    spec = network_spec({**params, **sizes}, inputs.sizes, counts)
+    spec = _network_spec({**params, **sizes}, inputs.sizes, counts)
     return ModelOptions(
         spec=spec,
         log=False if counts else params["log"],
@@ -179,6 +178,49 @@ def model_options(
         early_stopping=params["early_stopping"],
         counts=counts,
     )
+
+
+def _network_spec(params: dict[str, Any], sizes: dict[str, Any], counts: bool) -> dict[str, Any]:
+    """Plain values that describe the network of a forecaster.
+
+    Parameters
+    ----------
+    params : dict
+        Parameters of the forecaster, with `window_length`, `horizon`, `patch_length` and `period`
+        resolved.
+
+    sizes : dict
+        What :attr:`skrnn._forecasting._inputs.Inputs.sizes` says.
+
+    counts : bool
+        Whether the head is one for counts, which are measured by their mean.
+
+    Returns
+    -------
+    spec : dict
+        What :meth:`skrnn.nn.ForecastNetwork.build` reads.
+    """
+    names = (
+        "window_length",
+        "horizon",
+        "patch_length",
+        "period",
+        "cell",
+        "hidden_size",
+        "num_layers",
+        "nonlinearity",
+        "dropout",
+        "decoder",
+        "quantiles",
+        "dtype",
+    )
+    return {
+        **{name: params[name] for name in names},
+        "scaling": "mean" if counts else params["scaling"],
+        "shortcut": params["shortcut"] and not counts,
+        "head": params["loss"],
+        **sizes,
+    }
 
 
 def training_options(params: Mapping[str, Any]) -> TrainingOptions:

@@ -65,7 +65,7 @@ def test_the_calibration_is_of_what_is_forecast(rng, monkeypatch):
     monkeypatch.setattr(
         _model.HorizonCalibration, "of", lambda *args: found.append(args) or original(*args)
     )
-    model = fit(noise_panel(rng, {"a": 150}), refit=False)
+    model = fit(noise_panel(rng, {f"s{i}": 150 for i in range(12)}), refit=False)
     truth, quantiles, scale, _ = found[0]
     assert quantiles.shape == (*truth.shape, len(LEVELS))
     moved = model.calibration.apply(quantiles, LEVELS, scale, np.arange(HORIZON))

@@ -10,7 +10,7 @@ from small_models import HORIZON, PLAIN, TINY, fit, forecast, make_panel, noise_
 from skrnn._forecasting import _model, _net, _sizes
 from skrnn._forecasting._dataset import OrderedWindows, TrainWindows
 from skrnn._forecasting._guard import Guard
-from skrnn._forecasting._members import best_epoch
+from skrnn._forecasting._members import enough_epochs
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_the_tail_is_trained_on_at_the_end(seen, lengths, refit, trainings):
     watched = [args[4] is not None for args, _, _ in seen.trainings]
     assert watched == [True, True, False, False][: 2 * trainings]
     epochs = [kwargs["epochs"] for _, kwargs, _ in seen.trainings]
-    best = [best_epoch(net) for _, _, net in seen.trainings[:2]]
+    best = [enough_epochs(net) for _, _, net in seen.trainings[:2]]
     assert epochs == [None, None, *best][: 2 * trainings]
     # Series differ by more than they are long: the step within a series is what is left.
     steps = joined(seen.train) % 1000
@@ -196,11 +196,20 @@ def test_time_is_shared_by_all_trainings(seen, refit):
 
 
 @pytest.mark.parametrize(
-    ("losses", "epoch"), [([3, 1, 2], 2), ([1, 1], 1), ([np.nan, 2], 2), ([np.nan], 1), ([], 1)]
+    ("losses", "epoch"),
+    [
+        ([3, 1, 2], 2),
+        ([1, 1], 2),
+        ([1, 1.5, 1.01, 1.5], 3),
+        ([-1, -2, -1.99, -1], 3),
+        ([np.nan, 2], 2),
+        ([np.nan], 1),
+        ([], 1),
+    ],
 )
-def test_the_best_epoch_has_the_least_loss(losses, epoch):
+def test_enough_epochs_end_with_the_last_good_one(losses, epoch):
     rows = [{"valid_loss": loss} for loss in losses]
-    assert best_epoch(SimpleNamespace(history=SimpleNamespace(to_list=lambda: rows))) == epoch
+    assert enough_epochs(SimpleNamespace(history=SimpleNamespace(to_list=lambda: rows))) == epoch
     rows = [{"train_loss": loss} for loss in losses]
     net = SimpleNamespace(history=SimpleNamespace(to_list=lambda: rows))
-    assert best_epoch(net) == max(len(losses), 1)
+    assert enough_epochs(net) == max(len(losses), 1)
