@@ -15,6 +15,7 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
 from skrnn._forecasting._ahead import Steps, forecast_ahead, forecast_within, spans_ahead
+from skrnn._forecasting._covariates import missing_rows
 from skrnn._forecasting._guard import Guard
 from skrnn._forecasting._history import History
 from skrnn._forecasting._inputs import Inputs
@@ -31,6 +32,7 @@ from skrnn._forecasting._setup import (
     sizes_of,
     training_options,
     usable_series,
+    warn_of_other_season,
 )
 from skrnn._forecasting._stamps import stamp_text
 from skrnn._parameters import NetParamsMixin
@@ -61,7 +63,8 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
         Size of the state, or one size per layer as ``(128, 64)``. Values in ``[1, inf)``.
 
     num_layers : int, default=2
-        Number of stacked layers. Values in ``[1, inf)``.
+        Number of stacked layers, unless `hidden_size` gives one size for each. Values in
+        ``[1, inf)``.
 
     nonlinearity : {"tanh", "relu"}, default="tanh"
         Activation of ``cell="rnn"``; the other cells have their own.
@@ -390,12 +393,13 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
 
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> RNNForecaster:
         self._check_params()
-        panel, X = self._read(y), _rows_of(X, y)
+        panel, X = self._read(y), self._rows_of(X, y)
         pretrained = getattr(self, "pretrained_model_", None)
         if pretrained is None:
             model = self._fit_model(panel, X, fh)
         else:
             self._check_columns(panel, pretrained)
+            warn_of_other_season(self.sp, panel, pretrained.period)
             self._history = History.of(panel, X, pretrained.inputs)
             model = copy.copy(pretrained).adapt(panel, self._history.arrays())
         self._conclude("model_", model)
@@ -403,7 +407,9 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
 
     def _pretrain(self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Any = None) -> Any:
         self._check_params()
-        model = self._fit_model(self._read(y), _rows_of(X, y), fh)
+        model = self._fit_model(self._read(y), self._rows_of(X, y), fh)
+        # Only the networks are kept, not the data they were trained on.
+        del self._history
         self._conclude("pretrained_model_", model)
         return self
 
@@ -416,14 +422,12 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
         self._check_params()
         panel, model = self._read(y), copy.copy(self.pretrained_model_)
         self._check_columns(panel, model)
-        history = History.of(panel, _rows_of(X, y), model.inputs)
+        history = History.of(panel, self._rows_of(X, y), model.inputs)
         self._conclude("pretrained_model_", model.update(panel, history.arrays(), self._seed()))
         return self
 
     def _fit_model(self, panel: Panel, X: pd.DataFrame | None, fh: Any) -> ForecastModel:
         params = self.get_params(deep=False)
-        if self.loss in COUNT_LOSSES:
-            check_counts(panel)
         inputs = Inputs.learn(
             panel,
             X,
@@ -451,7 +455,7 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
     ) -> RNNForecaster:
         clock = self._history.panel.clock
         try:
-            history = self._history.extend(self._read(y, clock), _rows_of(X, y), self.gaps)
+            history = self._history.extend(self._read(y, clock), X, self.gaps)
             panel, model = history.panel, copy.copy(self.model_)
             if update_params:
                 model.update(panel, history.arrays(), self._seed())
@@ -471,7 +475,8 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
         if interrupt is None or model.nets:
             setattr(self, name, model)
         if interrupt is not None:
-            self._is_fitted = bool(model.nets)
+            if name == "model_":
+                self._is_fitted = bool(model.nets)
             raise interrupt
 
     def _check_params(self) -> None:
@@ -482,7 +487,21 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
         panel = read_panel(y, gaps=self.gaps, duplicates=self.duplicates, clock=clock)  # type: ignore[arg-type]
         if self.missing == "error":
             check_complete(panel)
+        if self.loss in COUNT_LOSSES:
+            check_counts(panel)
         return panel
+
+    def _rows_of(self, X: pd.DataFrame | None, y: pd.DataFrame) -> pd.DataFrame | None:
+        """Rows of X that go with y: all of y must be there, and later ones are not to be known."""
+        if X is None or X.index.equals(y.index):
+            return X
+        absent = missing_rows(X.index, y.index)
+        if absent:
+            raise ValueError(f"X has no rows for {absent}.")
+        if self.gaps == "error":
+            return X[X.index.isin(y.index)]
+        # Rows of X in the gaps of y are known.
+        return X[X.index.get_level_values(-1) <= y.index.get_level_values(-1).max()]
 
     @staticmethod
     def _check_columns(panel: Panel, model: ForecastModel) -> None:
@@ -517,7 +536,9 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
     def _frame(self, values: NDArray, ticks: NDArray, columns: Any) -> pd.DataFrame:
         panel = self._history.panel
         flat = values.reshape(len(values) * len(ticks), -1)
-        return panel_frame(flat, [ticks] * panel.n_series, panel, columns)
+        frame = panel_frame(flat, [ticks] * panel.n_series, panel, columns)
+        # Series that came with an update are last in the history, not by their keys.
+        return frame if frame.index.is_monotonic_increasing else frame.sort_index()
 
     def _forecast(self, ticks: NDArray, X: pd.DataFrame | None, alpha: NDArray) -> Steps:
         """Forecasts at ticks in the past and in the future of the history."""
@@ -599,7 +620,8 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
         ahead = self._ticks(given, panel) - panel.last_ticks[:, None]
         if not (ahead > 0).any():
             raise ValueError("future_frame needs steps after the end of the data, got none.")
-        return pd.DataFrame(index=self._future_rows(ahead), columns=self.model_.inputs.known)
+        frame = pd.DataFrame(index=self._future_rows(ahead), columns=self.model_.inputs.known)
+        return frame if frame.index.is_monotonic_increasing else frame.sort_index()
 
     # -- what the fit was like ----------------------------------------------------------------
 
@@ -656,7 +678,8 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
         panel = self._history.panel
         # A fold from the middle of the data also leaves a gap in what was trained on.
         after = panel.clock.ticks(times) > panel.last_ticks.max()
-        if not (after.all() or self._has_seen(index)):
+        # Where gaps are filled, nothing tells a fold from the middle that was left out.
+        if not (after.all() or (self.gaps == "error" and self._has_seen(index))):
             raise ValueError(
                 "the steps to score neither all follow the training data nor all belong to it; "
                 "use a time-ordered splitter such as TimeSeriesSplit."
@@ -665,7 +688,8 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
             forecast = self.predict(fh=ForecastingHorizon(times.unique(), is_relative=False), X=X)
         finally:
             self._fh = None
-        return -float(mean_absolute_error(y, forecast))
+        known = np.asarray(y.notna()).reshape(len(y), -1).all(axis=1)
+        return -float(mean_absolute_error(y[known], forecast[known]))
 
     def _has_seen(self, index: pd.Index) -> bool:
         panel = self._history.panel
@@ -716,10 +740,3 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
             {**small, "loss": "student_t", "scaling": "instance", "window_length": 8, "horizon": 2},
             {**small, "loss": "absolute_error", "guard": "off", "log": False, "dropout": 0.1},
         ]
-
-
-def _rows_of(X: pd.DataFrame | None, y: pd.DataFrame) -> pd.DataFrame | None:
-    """Rows of X that belong to rows of y: what comes later is not for `fit` to know."""
-    if X is None or X.index.equals(y.index):
-        return X
-    return X[X.index.isin(y.index)]

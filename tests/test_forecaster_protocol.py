@@ -126,7 +126,7 @@ def test_copies_of_a_fitted_forecaster(covered, tool, params):
 
 
 def test_a_copy_is_updated_like_the_original(airline):
-    forecaster = make().fit(airline[:120], fh=AHEAD)
+    forecaster = make(sp=12).fit(airline[:120], fh=AHEAD)
     twin = pickle.loads(pickle.dumps(forecaster))
     forecasts = [f.update(airline[120:]).predict() for f in (forecaster, twin)]
     assert_series_equal(*forecasts)
@@ -145,14 +145,14 @@ def test_clones_have_the_parameters_and_nothing_else(airline, tool):
 
 def test_a_clone_keeps_what_was_pretrained(covered, airline):
     y, _ = covered
-    forecaster = make(guard="off", calibrate=False).pretrain(y, fh=AHEAD)
+    forecaster = make(sp=12, guard="off", calibrate=False).pretrain(y, fh=AHEAD)
     expected = copy.deepcopy(forecaster).fit(airline).predict(fh=AHEAD)
     assert_series_equal(clone(forecaster).fit(airline).predict(fh=AHEAD), expected)
 
 
 def test_pretrained_weights_are_used_and_left_alone(covered, airline):
     y, _ = covered
-    forecaster = make().pretrain(y, fh=AHEAD)
+    forecaster = make(sp=12).pretrain(y, fh=AHEAD)
 
     def weights(model):
         return torch.cat([p.flatten() for p in model.nets[0].module_.parameters()])
@@ -167,7 +167,7 @@ def test_pretrained_weights_are_used_and_left_alone(covered, airline):
 
 def test_pretraining_goes_on(covered, airline):
     y, _ = covered
-    forecaster = make(guard="off").pretrain(y, fh=AHEAD)
+    forecaster = make(sp=12, guard="off").pretrain(y, fh=AHEAD)
     first = copy.deepcopy(forecaster).fit(airline).predict(fh=AHEAD)
     forecaster.pretrain(y, fh=AHEAD)
     assert not np.allclose(forecaster.fit(airline).predict(fh=AHEAD), first, rtol=1e-6)
@@ -175,8 +175,8 @@ def test_pretraining_goes_on(covered, airline):
 
 def test_pretraining_begins_after_a_fit(covered, airline):
     y, _ = covered
-    expected = make().pretrain(y, fh=AHEAD).fit(airline).predict(fh=AHEAD)
-    forecaster = make().fit(airline[-50:], fh=AHEAD).pretrain(y, fh=AHEAD)
+    expected = make(sp=12).pretrain(y, fh=AHEAD).fit(airline).predict(fh=AHEAD)
+    forecaster = make(sp=12).fit(airline[-50:], fh=AHEAD).pretrain(y, fh=AHEAD)
     assert_series_equal(forecaster.fit(airline).predict(fh=AHEAD), expected)
 
 

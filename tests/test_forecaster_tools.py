@@ -243,7 +243,7 @@ def test_pretrained_weights_survive_a_pipeline(airline):
     y = _make_hierarchical(
         hierarchy_levels=(4,), min_timepoints=60, max_timepoints=60, random_state=0
     )
-    trained = make().pretrain(y, fh=AHEAD)
+    trained = make(sp=12).pretrain(y, fh=AHEAD)
     for pipeline in (
         TransformedTargetForecaster([("log", ExponentTransformer(1)), ("rnn", trained)]),
         ExponentTransformer(1) * trained,

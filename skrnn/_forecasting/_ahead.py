@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skrnn._forecasting._calibration import in_order
-from skrnn._forecasting._dataset import Buffers, Origins
+from skrnn._forecasting._dataset import Buffers, Origins, WindowDataset
 from skrnn._forecasting._model import Covariates, ForecastModel
 from skrnn._forecasting._net import Windows
 from skrnn._forecasting._panel import Panel
+
+# Windows that are forecast before their inputs are forgotten.
+CHUNK = 8192
 
 
 @dataclass(frozen=True)
@@ -75,17 +78,20 @@ def forecast_ahead(
     offsets = np.arange(n_series + 1) * (length + n_steps)
     series, column = np.divmod(np.arange(n_series * n_columns), n_columns)
     points, quantiles, spread = [], [], np.zeros((len(series), 1, len(alpha)))
+    # Spreads add up around the median, which is neither mean nor point of every head.
+    levels = np.append(alpha, 0.5)
     for start in range(0, n_steps, horizon):
         size = min(horizon, n_steps - start)
         first = np.full(n_series, length + start)
         origins = Origins(first, first + 1, n_columns)
         buffers = Buffers(values.reshape(-1, n_columns), offsets, model.least, covariates)
         dataset = model._dataset(buffers, origins)
-        windows = model.distribution(dataset, np.arange(len(series)), alpha, size)
-        own = windows.quantiles - windows.point[..., None]
-        wider = np.sign(own + spread) * np.hypot(own, spread) if start else own
+        windows = model.distribution(dataset, np.arange(len(series)), levels, size)
+        median = windows.quantiles[..., -1:]
+        own = windows.quantiles[..., :-1] - median
+        wider = np.sign(alpha - 0.5) * np.hypot(own, spread) if start else own
         points.append(windows.point)
-        quantiles.append(in_order(windows.point[..., None] + wider, alpha))
+        quantiles.append(in_order(median + wider, alpha))
         spread = wider[:, -1:]
         rolled = windows.point.reshape(n_series, n_columns, size).swapaxes(1, 2)
         values[:, length + start : length + start + size] = rolled
@@ -98,7 +104,7 @@ def forecast_ahead(
         back = model.transform.backward(joined, series, column, ticks)
         return back.reshape(*shape, *back.shape[2:]).swapaxes(1, 2)
 
-    return Steps(in_units(points), in_units(quantiles))
+    return Steps(in_units(points), _whole(in_units(quantiles), model))
 
 
 def spans_ahead(model: ForecastModel, panel: Panel, n_steps: int) -> tuple[NDArray, NDArray]:
@@ -152,15 +158,16 @@ def forecast_within(
         before = np.cumsum(origins.counts) - origins.counts
         rows = (before[at[0]] + origin[at] - 1)[:, None] * n_columns + np.arange(n_columns)
         dataset = model._dataset(buffers, origins)
-        windows = model.distribution(dataset, rows.ravel(), alpha, 1)
         series = np.repeat(at[0], n_columns)
-        _bridge_within(windows, values, panel.offsets[series], dataset.origins.at(rows.ravel()))
+        windows = _in_chunks(model, dataset, rows.ravel(), alpha)
+        _bridge_within(windows, values, panel.offsets[series], origins.at(rows.ravel()))
         column = np.tile(np.arange(n_columns), len(at[0]))
         when = np.repeat(ticks[at[1]], n_columns)[:, None]
         back = model.transform.backward
         rows_of = (len(at[0]), n_columns)
         point[at] = back(windows.point, series, column, when).reshape(rows_of)
-        quantiles[at] = back(windows.quantiles, series, column, when).reshape(*rows_of, len(alpha))
+        levels = _whole(back(windows.quantiles, series, column, when), model)
+        quantiles[at] = levels.reshape(*rows_of, len(alpha))
     for i, j in zip(*np.nonzero(origin == 0), strict=True):
         whole = panel.series(i)
         some = np.isfinite(whole).any(axis=0)
@@ -195,3 +202,24 @@ def _bridge_within(
         known = before[np.isfinite(before)]
         windows.point[row] = known[-1] if len(known) else np.nan
         windows.quantiles[row] = windows.point[row, :, None]
+
+
+def _in_chunks(
+    model: ForecastModel, dataset: WindowDataset, numbers: NDArray, alpha: NDArray
+) -> Windows:
+    """First steps of many windows, with not too many of them in memory at once.
+
+    Of the past only whether there was any is kept: 0, or NaN.
+    """
+    parts = []
+    for i in range(0, len(numbers), CHUNK):
+        part = model.distribution(dataset, numbers[i : i + CHUNK], alpha, 1)
+        some = np.isfinite(part.past).any(axis=1, keepdims=True)
+        parts.append(replace(part, past=np.where(some, 0.0, np.nan), truth=part.truth[:, :1]))
+    names = [field.name for field in fields(Windows)]
+    return Windows(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def _whole(quantiles: NDArray, model: ForecastModel) -> NDArray:
+    """Quantiles of counts are counts, also after blending and calibration."""
+    return np.rint(quantiles).clip(min=0) if model.options.counts else quantiles

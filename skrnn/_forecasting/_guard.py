@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 MEMBERS = ("network", "theta", "seasonal_naive")
 # Weights are multiples of one over this.
 PARTS = 4
+# Windows that count as much as the seasonal naive forecast does without evidence. An error along
+# the way to another forecast is convex: whatever is better on the way stays better closer to it.
+PRIOR_WINDOWS = 0.5
 # Standard errors by which a blend must be better than the naive forecast to be believed.
 N_STANDARD_ERRORS = 1.0
 
@@ -62,7 +65,13 @@ class Guard:
         return total
 
 
-def compare(truth: NDArray, members: dict[str, NDArray], scale: NDArray, mode: str) -> Guard:
+def compare(
+    truth: NDArray,
+    members: dict[str, NDArray],
+    scale: NDArray,
+    mode: str,
+    n_independent: float = np.inf,
+) -> Guard:
     """Weigh the network against the Theta and the seasonal naive forecast.
 
     Parameters
@@ -79,11 +88,15 @@ def compare(truth: NDArray, members: dict[str, NDArray], scale: NDArray, mode: s
     mode : {"blend", "fallback", "off"}
         Blend all, take the network or the seasonal naive forecast, or always take the network.
 
+    n_independent : float, default=inf
+        How many of the windows do not overlap; at least 2, and no more than there are.
+
     Returns
     -------
     guard : Guard
         The weights with the least error, if they beat the seasonal naive forecast by one standard
-        error of the difference; else the seasonal naive forecast alone.
+        error of the difference; else the seasonal naive forecast alone. Blends that few windows
+        speak for move towards it.
     """
     usable = np.isfinite(truth) & (scale > 0)
     for forecast in members.values():
@@ -98,9 +111,13 @@ def compare(truth: NDArray, members: dict[str, NDArray], scale: NDArray, mode: s
 
     tried = {"blend": _BLENDS, "fallback": [_NETWORK, _NAIVE], "off": [_NETWORK]}[mode]
     means = [float(np.nanmean(errors(weights))) for weights in tried]
-    best = tried[int(np.argmin(means))]
-    if mode != "off" and not _believable(errors(_NAIVE) - errors(best)):
+    best: tuple[float, ...] = tried[int(np.argmin(means))]
+    independent = float(np.clip(n_independent, 2, max(usable.any(axis=1).sum(), 2)))
+    if mode != "off" and not _believable(errors(_NAIVE) - errors(best), independent):
         best = _NAIVE
+    elif mode == "blend":
+        trust = 1 / (1 + PRIOR_WINDOWS / max(n_independent, 2))
+        best = tuple(trust * w + (1 - trust) * n for w, n in zip(best, _NAIVE, strict=True))
     alone = np.eye(len(MEMBERS)).tolist()
     report = {
         name: float(np.nanmean(errors(tuple(w)))) for name, w in zip(MEMBERS, alone, strict=True)
@@ -109,14 +126,13 @@ def compare(truth: NDArray, members: dict[str, NDArray], scale: NDArray, mode: s
     return Guard(dict(zip(MEMBERS, best, strict=True)), report, int(usable.any(axis=1).sum()))
 
 
-def _believable(gain: NDArray) -> bool:
+def _believable(gain: NDArray, independent: float) -> bool:
     """Whether the mean gain is more than one standard error above zero.
 
     Windows overlap, so that neighbouring origins repeat each other: the error is that of a mean
-    over as many independent values as there are windows without overlap, but at least two.
+    over as many values as there are windows without overlap.
     """
     known = np.isfinite(gain).any(axis=1)
     per_window = np.nanmean(gain[known], axis=1)
-    independent = max(len(per_window) / gain.shape[1], 2.0)
     error = per_window.std() / np.sqrt(independent)
     return bool(per_window.mean() > N_STANDARD_ERRORS * error)

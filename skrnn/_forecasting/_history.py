@@ -50,6 +50,7 @@ class History:
         """
         if X is None and inputs.encoder is not None:
             raise ValueError(f"fitted with X columns {inputs.encoder.columns_}; got no X.")
+        inputs.refuse_unread(X)
         covariates = inputs.read(X, panel.clock, past=True)
         return cls(panel, inputs, covariates, inputs.statics(X, panel.keys))
 
@@ -63,6 +64,7 @@ class History:
                     f"fitted with X columns {self.inputs.encoder.columns_}; X has no rows for "
                     f"{absent}."
                 )
+        self.inputs.refuse_unread(X)
         panel = self.panel.extend(newer, gaps)
         more = self.inputs.read(X, panel.clock, past=True)
         covariates = self.covariates

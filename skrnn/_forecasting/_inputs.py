@@ -131,11 +131,10 @@ class Inputs:
         encoded = self.encoder.transform(X, names)
         # Names of features may be of several types, which no index of columns likes.
         encoded.columns = pd.RangeIndex(len(encoded.columns))
-        return read_panel(encoded, gaps="mask", clock=clock, name="X")
+        return read_panel(encoded, gaps="mask", duplicates="last", clock=clock, name="X")
 
     def statics(self, X: pd.DataFrame | None, keys: Sequence[Hashable]) -> NDArray[np.float32]:
         """Encode the static columns of the given series, in their order."""
-        n_features = 0
         if self.encoder is not None and X is not None and self.encoder.static_:
             table = self.encoder.static_table(X)
             rows = table.index.get_indexer(
@@ -143,7 +142,7 @@ class Inputs:
             )
             ordered = self._numbers_first(table.to_numpy(), self._columns("static"))
             return np.where(rows[:, None] >= 0, ordered[rows], 0.0).astype(np.float32)
-        return np.zeros((len(keys), n_features), dtype=np.float32)
+        return np.zeros((len(keys), 0), dtype=np.float32)
 
     def arrays(
         self,
@@ -193,6 +192,14 @@ class Inputs:
         if statics.shape[1] or self.n_columns > 1:
             found["static"] = statics
         return found
+
+    def refuse_unread(self, X: pd.DataFrame | None) -> None:
+        """Refuse an X where none was there when the network was built: it would not be read."""
+        if self.encoder is None and X is not None and len(X.columns):
+            raise ValueError(
+                f"X has columns {X.columns.tolist()}, but the network was trained without X; fit "
+                "it anew with X, or leave X out."
+            )
 
     def check_future(self, X: pd.DataFrame | None, needed: pd.Index) -> None:
         """Check that X has the columns and rows that a forecast needs.

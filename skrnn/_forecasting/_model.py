@@ -59,14 +59,17 @@ class ForecastModel:
     transform : SeriesTransform
         Scale on which each series is modelled.
 
+    least : ndarray of shape (n_series, n_columns)
+        Least scale of the windows of each series.
+
+    constant : ndarray of bool of shape (n_series, n_columns)
+        Which series never changed.
+
     guard : Guard
-        Weight of the networks against the seasonal naive forecast.
+        Weights of the networks and of simpler forecasts.
 
     calibration : HorizonCalibration or None
         Correction of the quantiles.
-
-    epochs : list of int
-        Epochs each network was trained for.
 
     interrupted : KeyboardInterrupt or None
         Ctrl-C during training, to be raised again.
@@ -226,8 +229,8 @@ class ForecastModel:
         train_set, training = self._train_set(buffers, visible)
         max_time = None if training.max_time is None else training.max_time * share
         watched = validation if self.options.early_stopping else None
-        nets = []
-        for k in range(self.options.n_estimators):
+        nets: list[ForecastNet] = []
+        for k in range(self.options.n_estimators if start is None else len(start)):
             net, outcome = train_member(
                 training,
                 self.options.spec,
@@ -244,8 +247,8 @@ class ForecastModel:
                     nets.append(net)
                 break
             nets.append(net)
-        # Interrupted before the first whole epoch: the nets from before, if any, are kept.
-        self.nets = nets or self.nets
+        # Of members that an interrupt kept from being trained again the ones from before stay.
+        self.nets = nets + self.nets[len(nets) :]
 
     def _train_set(
         self, buffers: Buffers, visible: NDArray
@@ -274,22 +277,26 @@ class ForecastModel:
         def in_units(values: NDArray) -> NDArray:
             return self.transform.backward(values, series, column, ticks)
 
-        scale = self._error_scale(panel, buffers, validation)[series, column]
+        scale = self._error_scale(panel, validation)[series, column]
+        # Neighbouring origins share most of their steps; every series has one window of its own.
+        origins = validation.origins.counts[validation.origins.counts > 0]
+        independent = panel.n_columns * float(np.maximum(origins / self.horizon, 1).sum())
         self.guard = compare(
             in_units(windows.truth),
             {name: in_units(values) for name, values in self._members(windows).items()},
             scale[:, None],
             self.options.guard,
+            independent,
         )
         if self.options.calibrate:
             blended = self._blended(windows)
-            tails = panel.lengths - validation.origins.first
-            independent = panel.n_columns * np.ceil(tails / self.horizon).sum()
+            # Without a distribution of its own the network has nothing to lean on.
+            weight = independent if self.options.distribution else np.inf
             self.calibration = HorizonCalibration.of(
-                blended.truth, blended.quantiles, blended.scale, float(independent)
+                blended.truth, blended.quantiles, blended.scale, weight
             )
 
-    def _error_scale(self, panel: Panel, buffers: Buffers, validation: WindowDataset) -> NDArray:
+    def _error_scale(self, panel: Panel, validation: WindowDataset) -> NDArray:
         """Mean absolute seasonal change of each series before its tail: the scale of MASE.
 
         Where a season repeats itself exactly it is the change from step to step, and 1 where
@@ -321,9 +328,6 @@ class ForecastModel:
             quantiles = self.calibration.apply(
                 windows.quantiles, alpha, windows.scale, np.arange(steps)
             )
-        if self.options.counts:
-            # Blending and calibration leave the whole numbers.
-            quantiles = np.rint(quantiles).clip(min=0)
         return replace(windows, quantiles=quantiles)
 
     def _run(self, dataset: WindowDataset, numbers: Any, alpha: NDArray) -> Windows:
@@ -361,11 +365,14 @@ class ForecastModel:
 
     def _members(self, windows: Windows) -> dict[str, NDArray]:
         """All forecasts that the guard compares, on the scale the series are modelled on."""
-        return {
+        members = {
             "network": windows.point,
             "theta": theta(windows.past, self.horizon),
             "seasonal_naive": seasonal_naive(windows.past, self.horizon, self.period),
         }
+        if self.options.counts:
+            members = {name: values.clip(min=0) for name, values in members.items()}
+        return members
 
     # -- state --------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ class ModelOptions:
     batches_per_epoch: int
     early_stopping: bool
     counts: bool
+    distribution: bool
 
 
 @dataclass(frozen=True)

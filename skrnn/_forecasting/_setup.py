@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -82,8 +82,8 @@ FORECASTER_CONSTRAINTS: dict[str, Any] = {
     "early_stopping": ["boolean"],
 }
 
-# Seasons that no window can hold several of are not looked for.
-_LONGEST_SEASON = _sizes.LONGEST_WINDOW // _sizes.SEASONS_IN_WINDOW
+# Seasons that no window can hold two of are not looked for.
+_LONGEST_SEASON = _sizes.LONGEST_WINDOW // 2
 # Steps that are forecast when nobody says how many.
 _HORIZON = 12
 
@@ -177,6 +177,7 @@ def model_options(
         batches_per_epoch=params["batches_per_epoch"],
         early_stopping=params["early_stopping"],
         counts=counts,
+        distribution=params["loss"] not in POINT_LOSSES,
     )
 
 
@@ -216,6 +217,8 @@ def _network_spec(params: dict[str, Any], sizes: dict[str, Any], counts: bool) -
     )
     return {
         **{name: params[name] for name in names},
+        # One size per layer says how many there are.
+        "num_layers": 1 if isinstance(params["hidden_size"], Sequence) else params["num_layers"],
         "scaling": "mean" if counts else params["scaling"],
         "shortcut": params["shortcut"] and not counts,
         "head": params["loss"],
@@ -264,6 +267,18 @@ def check_complete(panel: Panel) -> None:
         raise ValueError(
             f"y is missing at {stamp_text(stamp)} in column {panel.columns[column]!r}"
             f"{in_series(panel.keys[i])}; use missing='mask', or fill it."
+        )
+
+
+def warn_of_other_season(sp: int | str, panel: Panel, period: int) -> None:
+    """Warn when networks that were trained for one season meet series of another."""
+    season = season_of(sp, panel)
+    if season != period:
+        warnings.warn(
+            f"pretrained on seasons of {period} steps, but these series have {season}; the "
+            "pretrained networks keep theirs.",
+            UserWarning,
+            stacklevel=4,
         )
 
 

@@ -237,7 +237,7 @@ def _is_usable(net: Any, train_set: Sized) -> bool:
 
 def _report_divergence(net: Any, restored: bool) -> None:
     epoch = len(net.history)
-    advice = "lower lr, lower gradient_clip_value (clip), or scale X and y (standardize=True)"
+    advice = "lower lr, lower gradient_clip_value (clip), or scale the data"
     if not restored:
         raise FloatingPointError(
             f"training diverged in epoch {epoch}: the loss is not finite and no epoch before was; "

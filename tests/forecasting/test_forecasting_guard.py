@@ -111,8 +111,20 @@ def test_noise_is_seldom_believed(rng, mode):
 def test_one_lucky_window_among_few_is_not_believed(mode):
     naive, network = np.ones((12, 12)), np.ones((12, 12))
     network[3] = 0.0
-    guard = weigh(np.zeros((12, 12)), members_of(network, naive, naive), mode)
+    members = members_of(network, naive, naive)
+    guard = compare(np.zeros((12, 12)), members, np.ones((12, 1)), mode, n_independent=2)
     assert guard.weights == NAIVE
+
+
+def test_few_windows_speak_for_less(rng):
+    truth, members = tail(rng)
+    members = {name: truth + (0.01 if name == "network" else 3) * e for name, e in members.items()}
+    few, many = (
+        compare(truth, members, np.ones((len(truth), 1)), "blend", n_independent=n).weights
+        for n in (2, 1000)
+    )
+    assert 0.5 < few["network"] < many["network"] < 1.0
+    assert sum(few.values()) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("mode", ["blend", "fallback"])

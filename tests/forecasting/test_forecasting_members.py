@@ -53,7 +53,7 @@ def test_the_scale_of_the_guard_is_that_of_mase(rng):
     model = unfitted(panel)
     tails = _sizes.tail_lengths(panel.lengths, HORIZON)
     validation = SimpleNamespace(origins=Origins(panel.lengths - tails, panel.lengths, 2))
-    scale = model._error_scale(panel, None, validation)
+    scale = model._error_scale(panel, validation)
     for i in range(panel.n_series):
         x = panel.series(i)[: panel.lengths[i] - tails[i]]
         np.testing.assert_allclose(scale[i], np.nanmean(np.abs(x[3:] - x[:-3]), axis=0))
