@@ -74,7 +74,8 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
 
     window_length : int or "auto", default="auto"
         Steps of the past that are read. ``"auto"`` takes 3.5 horizons and at least three seasons,
-        between 12 and 720 steps, but at most half of the median series. Values in ``[1, inf)``.
+        between 12 and 720 steps, but about half of the median series at most, in whole patches.
+        Values in ``[1, inf)``.
 
     patch_length : int or "auto", default="auto"
         Steps that the recurrence reads at once, a divisor of `window_length`. ``"auto"`` takes a
@@ -237,7 +238,8 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
     The design follows what has been measured to matter for recurrent forecasters: scaling of every
     window, patches, direct decoding of the horizon, a linear shortcut, many origins per series
     [1]_ [2]_, deseasonalising and logarithms [3]_. Columns of a multivariate series share the
-    network, which is told the column but does not read the other ones.
+    network, which is told the column but does not read the other ones. Counts are always divided by
+    their mean, without logarithm, season or shortcut.
 
     References
     ----------

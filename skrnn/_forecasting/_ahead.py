@@ -85,7 +85,7 @@ def forecast_ahead(
         first = np.full(n_series, length + start)
         origins = Origins(first, first + 1, n_columns)
         buffers = Buffers(values.reshape(-1, n_columns), offsets, model.least, covariates)
-        dataset = model._dataset(buffers, origins)
+        dataset = model.dataset(buffers, origins)
         windows = model.distribution(dataset, np.arange(len(series)), levels, size)
         median = windows.quantiles[..., -1:]
         own = windows.quantiles[..., :-1] - median
@@ -152,12 +152,12 @@ def forecast_within(
     inside = (origin >= 1) & (origin < panel.lengths[:, None])
     at: Any = np.nonzero(inside)
     if len(at[0]):
-        values = model._transformed(panel)
+        values = model.transformed(panel)
         buffers = Buffers(values, panel.offsets, model.least, covariates)
         origins = Origins(np.ones_like(panel.lengths), panel.lengths, n_columns)
         before = np.cumsum(origins.counts) - origins.counts
         rows = (before[at[0]] + origin[at] - 1)[:, None] * n_columns + np.arange(n_columns)
-        dataset = model._dataset(buffers, origins)
+        dataset = model.dataset(buffers, origins)
         series = np.repeat(at[0], n_columns)
         windows = _in_chunks(model, dataset, rows.ravel(), alpha)
         _bridge_within(windows, values, panel.offsets[series], origins.at(rows.ravel()))

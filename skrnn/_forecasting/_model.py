@@ -14,7 +14,7 @@ from skrnn._forecasting import _sizes
 from skrnn._forecasting._baselines import seasonal_naive, theta
 from skrnn._forecasting._calibration import LEVELS, HorizonCalibration, in_order
 from skrnn._forecasting._dataset import Buffers, Origins, WindowDataset
-from skrnn._forecasting._guard import Guard, compare
+from skrnn._forecasting._guard import MEMBERS, Guard, compare
 from skrnn._forecasting._inputs import Inputs
 from skrnn._forecasting._members import (
     enough_epochs,
@@ -26,6 +26,7 @@ from skrnn._forecasting._net import ForecastNet, Windows
 from skrnn._forecasting._options import ModelOptions, TrainingOptions
 from skrnn._forecasting._panel import Panel
 from skrnn._forecasting._transform import learn_transform
+from skrnn._parameters import torch_dtype
 from skrnn.nn import WindowScaler
 
 # Windows of the validation tail that are looked at after every epoch, and by guard and calibration.
@@ -173,7 +174,7 @@ class ForecastModel:
         self.transform = learn_transform(
             seen, panel.first_ticks, self.period, self.options.log, self.options.deseasonalize
         )
-        values = self._transformed(panel)
+        values = self.transformed(panel)
         kind = self.options.spec["scaling"]
         self.least = np.zeros((panel.n_series, panel.n_columns))
         self.constant = np.array([_is_constant(part) for part in seen])
@@ -185,16 +186,18 @@ class ForecastModel:
                     self.least[i] = LEAST_SCALE * scaler(past)[1][:, 0].numpy()
         return Buffers(values, panel.offsets, self.least, covariates)
 
-    def _transformed(self, panel: Panel) -> NDArray[np.float64]:
+    def transformed(self, panel: Panel) -> NDArray[np.float64]:
+        """All values of a panel on the scale the networks see."""
         parts = [
             self.transform.forward(panel.series(i), i, panel.ticks(i))
             for i in range(panel.n_series)
         ]
         return np.concatenate(parts) if parts else panel.values
 
-    def _dataset(self, buffers: Buffers, origins: Origins, **further: Any) -> WindowDataset:
+    def dataset(self, buffers: Buffers, origins: Origins, **further: Any) -> WindowDataset:
+        """Windows of transformed series, on the device of the networks."""
         device = self.nets[0].device if self.nets else self.training.resolved_device
-        dtype = {"float32": torch.float32, "float64": torch.float64}[self.training.dtype]
+        dtype = torch_dtype(self.training.dtype)
         return WindowDataset(
             buffers,
             origins,
@@ -212,7 +215,7 @@ class ForecastModel:
         stop = np.maximum(buffers.lengths - self.horizon + 1, first + 1)
         origins = Origins(first, np.where(tails > 0, stop, first), buffers.n_columns)
         numbers = origins.spread(MOST_VALIDATION_WINDOWS)
-        return self._dataset(buffers, origins, numbers=numbers)
+        return self.dataset(buffers, origins, numbers=numbers)
 
     def _train(
         self,
@@ -259,7 +262,7 @@ class ForecastModel:
         origins = Origins(np.ones_like(visible), np.maximum(stop, 1), buffers.n_columns)
         size = self.options.batch_size or _sizes.batch_size(len(origins))
         epoch_size = size * self.options.batches_per_epoch
-        train_set = self._dataset(buffers, origins, epoch_size=epoch_size, visible=visible)
+        train_set = self.dataset(buffers, origins, epoch_size=epoch_size, visible=visible)
         return train_set, replace(self.training, batch_size=size)
 
     # -- judging ------------------------------------------------------------------------------
@@ -341,7 +344,8 @@ class ForecastModel:
         """Move the whole distribution to the blend with simpler forecasts."""
         if self.guard.weights["network"] == 1:
             return windows
-        point = self.guard.blend(self._members(windows))
+        counted = [name for name, weight in self.guard.weights.items() if weight]
+        point = self.guard.blend(self._members(windows, counted))
         moved = windows.quantiles + (point - windows.point)[..., None]
         return replace(windows, point=point, quantiles=moved)
 
@@ -363,13 +367,13 @@ class ForecastModel:
         scale[rows] = 0.0  # calibration moves nothing
         return replace(windows, point=point, quantiles=quantiles, scale=scale)
 
-    def _members(self, windows: Windows) -> dict[str, NDArray]:
-        """All forecasts that the guard compares, on the scale the series are modelled on."""
-        members = {
-            "network": windows.point,
-            "theta": theta(windows.past, self.horizon),
-            "seasonal_naive": seasonal_naive(windows.past, self.horizon, self.period),
-        }
+    def _members(self, windows: Windows, names: Sequence[str] = MEMBERS) -> dict[str, NDArray]:
+        """Forecasts that the guard compares, on the scale the series are modelled on."""
+        members = {"network": windows.point}
+        if "theta" in names:
+            members["theta"] = theta(windows.past, self.horizon)
+        if "seasonal_naive" in names:
+            members["seasonal_naive"] = seasonal_naive(windows.past, self.horizon, self.period)
         if self.options.counts:
             members = {name: values.clip(min=0) for name, values in members.items()}
         return members

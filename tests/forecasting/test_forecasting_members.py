@@ -80,7 +80,7 @@ def test_forecasts_do_not_depend_on_how_many_are_made(rng):
     panel = noise_panel(rng)
     model = fit(panel, dtype="float32")
     together = forecast(model, panel)
-    dataset = model._dataset(
+    dataset = model.dataset(
         model._learn(panel, {}, panel.lengths), Origins(panel.lengths, panel.lengths + 1, 1)
     )
     for i in range(3):
