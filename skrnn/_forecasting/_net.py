@@ -116,7 +116,7 @@ class ForecastNet(SequenceNetMixin, NeuralNetRegressor):
                     inputs["past"],
                     target,
                 )
-                parts.append([tensor[: len(part)].double().cpu().numpy() for tensor in batch])
+                parts.append([tensor[: len(part)].cpu().double().numpy() for tensor in batch])
         return Windows(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
