@@ -290,6 +290,7 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
     }
     # The history is kept here, on the clock of the data; sktime need not keep another copy.
     _config: ClassVar[dict[str, Any]] = {"remember_data": False}
+    _fh_in_fit = False
 
     def __init__(
         self,
@@ -395,6 +396,8 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
 
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> RNNForecaster:
         self._check_params()
+        # sktime also remembers the horizon of `predict`, which is none of `score`.
+        self._fh_in_fit = fh is not None
         panel, X = self._read(y), self._rows_of(X, y)
         pretrained = getattr(self, "pretrained_model_", None)
         if pretrained is None:
@@ -424,6 +427,7 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
         self._check_params()
         panel, model = self._read(y), copy.copy(self.pretrained_model_)
         self._check_columns(panel, model)
+        warn_of_other_season(self.sp, panel, model.period)
         history = History.of(panel, self._rows_of(X, y), model.inputs)
         self._conclude("pretrained_model_", model.update(panel, history.arrays(), self._seed()))
         return self
@@ -479,6 +483,11 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
         if interrupt is not None:
             if name == "model_":
                 self._is_fitted = bool(model.nets)
+            elif hasattr(self, name):
+                # sktime, which does not learn of it, would forget the networks in `fit`.
+                self._state, self._pretrained_attrs = "pretrained", [name]
+            else:
+                self._is_fitted = False
             raise interrupt
 
     def _check_params(self) -> None:
@@ -670,7 +679,7 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
             If some steps of `y` come after the end of the training data and some lie between them:
             folds that are not ordered in time; or if `y` has no index that could tell.
         """
-        if fh is not None or self._fh is not None:  # type: ignore[has-type]
+        if fh is not None or self._fh_in_fit:
             return super().score(y, X=X, fh=fh)
         self.check_is_fitted()
         if not isinstance(y, pd.Series | pd.DataFrame):
@@ -690,6 +699,7 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
             forecast = self.predict(fh=ForecastingHorizon(times.unique(), is_relative=False), X=X)
         finally:
             self._fh = None
+        forecast = forecast.reindex(index)
         known = np.asarray(y.notna()).reshape(len(y), -1).all(axis=1)
         return -float(mean_absolute_error(y[known], forecast[known]))
 

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from pandas.testing import assert_series_equal
+from pandas.testing import assert_frame_equal, assert_series_equal
 from sktime.forecasting.base import ForecastingHorizon
 
 from skrnn import RNNForecaster
@@ -155,6 +155,18 @@ def test_f058_covariates_that_were_not_fitted_are_not_needed(y, X):
     )
 
 
+@pytest.mark.parametrize("update_params", [False, True])
+def test_f058_covariates_that_were_not_there_before(y, X, panel, update_params):
+    """They would not be read, so they are refused."""
+    message = r"X has columns \['promo', 'heat'\], but the network was trained without X"
+    with pytest.raises(ValueError, match=message):
+        make().fit(y[:60], fh=AHEAD).update(y[60:], X=X[60:80], update_params=update_params)
+    pretrained = make().pretrain(panel, fh=AHEAD)
+    with pytest.raises(ValueError, match=message):
+        copy.deepcopy(pretrained).fit(y, X=X[:80])
+    assert np.isfinite(pretrained.fit(y, X=pd.DataFrame(index=y.index)).predict(fh=AHEAD)).all()
+
+
 @pytest.mark.parametrize(
     ("rows", "listed"),
     [
@@ -190,6 +202,50 @@ def test_f059_the_first_five_missing_rows_of_a_panel(panel, cover):
         forecaster.predict(X=given)
     with pytest.raises(ValueError, match="and 7 more"):
         forecaster.predict(X=cover(0, 60))
+
+
+@pytest.mark.parametrize("method", ["fit", "pretrain"])
+@pytest.mark.parametrize("gaps", ["error", "mask"])
+def test_f059_covariates_of_a_panel_that_lack_rows(panel, cover, method, gaps):
+    X = cover(0, 60).drop([("s0", DAYS[4]), ("s3", DAYS[59])])
+    forecaster = make(gaps=gaps)
+    with pytest.raises(
+        ValueError, match=r"X has no rows for \('s0', 2024-01-05\), \('s3', 2024-02-29\)\."
+    ):
+        getattr(forecaster, method)(panel, X=X, fh=AHEAD)
+    assert not forecaster.is_fitted
+    without = cover(0, 60).drop("s1", level=0)
+    with pytest.raises(ValueError, match=r"X has no rows for \('s1', 2024-01-01\), .* 55 more"):
+        getattr(forecaster, method)(panel, X=without, fh=AHEAD)
+
+
+def test_f059_covariates_of_an_update_of_a_panel_that_lack_rows(panel, cover):
+    forecaster = make().fit(panel.groupby(level="id").head(50), X=cover(0, 50), fh=AHEAD)
+    known = forecaster.predict(X=cover(50, 53))
+    newer = cover(50, 60).drop([("s1", DAYS[51]), ("s2", DAYS[50])])
+    with pytest.raises(ValueError, match=r"\('s1', 2024-02-21\), \('s2', 2024-02-20\)"):
+        forecaster.update(panel.groupby(level="id").tail(10), X=newer)
+    assert_frame_equal(forecaster.predict(X=cover(50, 53)), known)
+
+
+@pytest.mark.parametrize("repeat_X", [False, True])
+def test_f044_duplicates_may_be_merged_beside_covariates(y, X, panel, cover, repeat_X):
+    again = [*range(59), 58, 59]
+    repeated = y.iloc[again].copy()
+    repeated.iloc[58] += 5
+    rows = X.iloc[again].copy()
+    rows.iloc[58] += 5
+    expected = make().fit(y[:60], X=X[:60], fh=AHEAD).predict(X=X[60:])
+    forecaster = make(duplicates="last").fit(repeated, X=rows if repeat_X else X[:60], fh=AHEAD)
+    assert_series_equal(forecaster.predict(X=X[60:]), expected)
+    forecaster = make(duplicates="last").fit(y[:55], X=X[:55], fh=AHEAD)
+    forecaster.update(repeated[55:], X=rows[55:] if repeat_X else X[55:60])
+    assert forecaster.cutoff[0] == DAYS[59]
+    twice = pd.concat([panel.iloc[:59], panel.iloc[58:59] - 5, panel.iloc[58:]])
+    double = cover(0, 60).loc[twice.index] if repeat_X else cover(0, 60)
+    found = make(duplicates="last").fit(twice, X=double, fh=AHEAD).predict(X=cover(60, 63))
+    known = make().fit(panel, X=cover(0, 60), fh=AHEAD).predict(X=cover(60, 63))
+    assert_frame_equal(found, known)
 
 
 @pytest.mark.parametrize("fh", [AHEAD, [2], [1, 20], [-3, 1]])

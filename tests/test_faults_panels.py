@@ -139,6 +139,29 @@ def test_f063_covariates_of_a_series_that_is_not_known(panel, cover):
     assert_frame_equal(forecaster.predict(X=cover(60, 63)), known)
 
 
+@pytest.mark.parametrize("update_params", [False, True])
+def test_f063_new_series_are_put_in_order(panel, cover, update_params):
+    """The same data under other names: it makes no difference where the new names are sorted."""
+    forecasts = []
+    for keys in (["a", "b", "c", "d"], ["c", "d", "a", "b"]):
+        names = dict(zip(panel.index.levels[0], keys, strict=True))
+        y, X = panel.rename(index=names, level="id"), cover(0, 70).rename(index=names, level="id")
+        X["group"] = X.index.get_level_values("id").map(dict(zip(keys, "uvwx", strict=True)))
+        past = X[X.index.get_level_values("day") < DAYS[60]].sort_index()
+        forecaster = make(guard="off", static_covariates=["group"])
+        forecaster.fit(y.loc[keys[:2]], X=past.loc[keys[:2]], fh=AHEAD)
+        newer = past.loc[sorted(keys[2:])]
+        forecaster.update(y.loc[newer.index], X=newer, update_params=update_params)
+        future = X.drop(past.index).sort_index()
+        parts = forecaster.predict(X=future), forecaster.predict_interval(X=future)
+        for frame in (*parts, forecaster.future_frame()):
+            assert frame.index.is_monotonic_increasing
+            assert list(frame.index.unique("id")) == list("abcd")
+        forecasts.append([pd.concat([part.loc[key] for key in keys]) for part in parts])
+    for one, other in zip(*forecasts, strict=True):
+        assert_frame_equal(one, other, rtol=1e-6)
+
+
 # -- updates --------------------------------------------------------------------------------------
 
 
@@ -210,3 +233,16 @@ def test_f065_series_of_a_panel_end_at_different_times(panel):
     ahead = make().fit(panel.groupby(level="id").head(50), fh=AHEAD).predict(fh=[11, 12, 13])
     assert_frame_equal(after.drop("s1", level=0), ahead.drop("s1", level=0))
     assert before.index.get_level_values(1).unique().equals(DAYS[50:53])
+
+
+@pytest.mark.parametrize("update_params", [False, True])
+@pytest.mark.parametrize("wrong", [-1.0, 0.5])
+def test_f065_updates_of_counts_are_counts(rng, update_params, wrong):
+    y = pd.Series(rng.poisson(4, 80).astype(float), DAYS[:80])
+    forecaster = make(loss="negative_binomial").fit(y[:60], fh=AHEAD)
+    known = forecaster.predict()
+    newer = y[60:].copy()
+    newer.iloc[-1] = wrong
+    with pytest.raises(ValueError, match=rf"needs counts 0, 1, 2, \.\.\., got {wrong}"):
+        forecaster.update(newer, update_params=update_params)
+    assert_series_equal(forecaster.predict(), known)

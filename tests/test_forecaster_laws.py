@@ -245,6 +245,58 @@ def test_the_median_is_the_forecast(airline):
     assert_allclose(forecaster.predict_quantiles(alpha=[0.5]).squeeze(), forecaster.predict())
 
 
+@pytest.mark.parametrize("loss", ["absolute_error", "squared_error", "huber"])
+@pytest.mark.parametrize("guard", ["off", "blend"])
+def test_intervals_of_point_losses_cover_what_comes(loss, guard):
+    """The network knows of no spread: calibration alone makes the intervals."""
+    index = pd.date_range("2024-01-01", periods=300, freq="D")
+    shares: dict[str, list] = {"one step": [], "many steps": []}
+    for seed in range(4):
+        noise = pd.Series(np.random.default_rng(seed).normal(size=300), index)
+        known, truth = noise[:240], noise[240:].to_numpy()[:, None]
+        forecaster = make(loss=loss, guard=guard, refit=False).fit(known, fh=range(1, 25))
+        ahead = forecaster.predict_interval(fh=range(1, 61), coverage=[0.8]).to_numpy()
+        forecaster.update(noise[240:], update_params=False)
+        within = forecaster.predict_interval(fh=range(-59, 1), coverage=[0.8]).to_numpy()
+        for name, interval in {"one step": within, "many steps": ahead}.items():
+            lower, upper = interval[:, :1], interval[:, 1:]
+            shares[name].append(np.mean((lower <= truth) & (truth <= upper)))
+    assert min(shares["one step"]) >= 0.6
+    # A level that is off is off for all steps.
+    assert min(shares["many steps"]) >= 0.5
+    assert all(0.7 <= np.mean(share) <= 0.95 for share in shares.values())
+
+
+@pytest.mark.parametrize("guard", ["blend", "fallback", "off"])
+@pytest.mark.parametrize("kind", ["steady", "sparse", "falling"])
+def test_counts_stay_counts_beyond_the_horizon(rng, kind, guard):
+    mean = {"steady": 4.0, "sparse": 0.3, "falling": np.maximum(60 - 0.55 * np.arange(120), 0.01)}
+    index = pd.date_range("2024-01-01", periods=120, freq="D")
+    y = pd.Series(rng.poisson(mean[kind], 120), index)
+    forecaster = make(loss="negative_binomial", guard=guard).fit(y, fh=AHEAD)
+    fh = [*range(-119, 31)]
+    levels = [0.001, 0.1, 0.3, 0.5, 0.7, 0.9, 0.999]
+    quantiles = forecaster.predict_quantiles(fh=fh, alpha=levels).to_numpy()
+    # The first step of all has no past; it gets the quantiles of the series.
+    assert_array_equal(quantiles[1:], np.rint(quantiles[1:]))
+    assert quantiles.min() >= 0
+    assert (np.diff(quantiles, axis=1) >= 0).all()
+    alone = forecaster.predict_quantiles(fh=fh, alpha=[0.9, 0.5, 0.1]).to_numpy()
+    assert (alone[:, 2] <= alone[:, 1]).all()
+    assert (alone[:, 1] <= alone[:, 0]).all()
+    assert forecaster.predict(fh=fh).min() >= 0
+
+
+def test_a_trend_of_counts_ends_at_zero():
+    index = pd.date_range("2024-01-01", periods=120, freq="D")
+    y = pd.Series(np.maximum(0, np.rint(60 - 0.5 * np.arange(120))), index)
+    forecaster = make(loss="negative_binomial", guard="blend").fit(y, fh=AHEAD)
+    assert forecaster.guard_.weights["theta"] > 0.5
+    forecast = forecaster.predict(fh=range(1, 41))
+    assert forecast.iloc[0] < 5
+    assert forecast.min() == 0
+
+
 # -- time -----------------------------------------------------------------------------------------
 
 
@@ -289,6 +341,13 @@ def test_the_tail_does_not_change_the_weights(walk):
 
     assert torch.equal(weights(walk, False), weights(changed, False))
     assert not torch.equal(weights(walk, True), weights(changed, True))
+
+
+def test_a_season_of_five_minutes_is_a_day(rng):
+    index = pd.date_range("2024-01-01", periods=400, freq="5min")
+    model = make().fit(pd.Series(rng.normal(size=400), index), fh=[1]).model_
+    assert model.period == 288
+    assert model.options.spec["patch_length"] == 24
 
 
 @pytest.mark.parametrize("pieces", [[20], [1, 19], [7, 7, 6]])

@@ -180,6 +180,31 @@ def test_pretraining_begins_after_a_fit(covered, airline):
     assert_series_equal(forecaster.fit(airline).predict(fh=AHEAD), expected)
 
 
+def test_pretraining_on_another_season_is_told(covered, airline):
+    y, _ = covered
+    forecaster = make(guard="off").pretrain(y, fh=AHEAD)
+    with pytest.warns(UserWarning, match="seasons of 7 steps, but these series have 12") as caught:
+        forecaster.fit(airline)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    # The same season, or one that was asked for, is no surprise.
+    forecaster.fit(y.loc["a"])
+    make(sp=12, guard="off").pretrain(y, fh=AHEAD).fit(airline)
+
+
+def test_pretrained_on_counts_is_for_counts(rng, airline):
+    index = pd.date_range("2024-01-01", periods=60, freq="D", name="day")
+    parts = {key: pd.DataFrame({"v": rng.poisson(4, 60)}, index) for key in "abc"}
+    y = pd.concat(parts, names=["id"])
+    forecaster = make(loss="negative_binomial").pretrain(y, fh=AHEAD)
+    for wrong in (-1.0, 0.5):
+        with pytest.raises(ValueError, match=rf"needs counts 0, 1, 2, \.\.\., got {wrong}"):
+            copy.deepcopy(forecaster).fit(y.loc["a"].replace(4, wrong))
+        with pytest.raises(ValueError, match=rf"got {wrong}"):
+            copy.deepcopy(forecaster).pretrain(y.replace(4, wrong))
+    assert (forecaster.fit(y.loc["a"]).predict(fh=AHEAD) >= 0).all(axis=None)
+
+
 # -- the data of the caller -----------------------------------------------------------------------
 
 

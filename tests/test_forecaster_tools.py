@@ -121,6 +121,16 @@ def test_folds_must_be_ordered_in_time(airline, cv):
         cross_val_score(make(gaps="mask"), airline, cv=cv, error_score="raise")
 
 
+@pytest.mark.parametrize("gaps", ["mask", "interpolate"])
+def test_a_fold_from_the_middle_is_not_scored_where_gaps_are_filled(airline, gaps):
+    first, middle, last = (airline.iloc[test] for _, test in KFold(3).split(airline))
+    forecaster = make(gaps=gaps).fit(pd.concat([first, last]))
+    with pytest.raises(ValueError, match="TimeSeriesSplit"):
+        forecaster.score(middle)
+    # What follows the data is scored.
+    assert make(gaps=gaps).fit(airline[:-12]).score(airline[-12:]) < 0
+
+
 def test_searches_in_processes_and_with_scores_of_the_training(airline):
     grid = {"hidden_size": [3, 4]}
     params = {"cv": FOLDS, "error_score": "raise", "return_train_score": True}
@@ -158,6 +168,25 @@ def test_a_known_horizon_scores_as_sktime_does(airline):
     assert forecaster.score(truth) == pytest.approx(((truth - forecast) / truth).abs().mean())
     unknown = make().fit(airline[:-3])
     assert unknown.score(truth) == pytest.approx(-(truth - unknown.predict(fh=AHEAD)).abs().mean())
+
+
+def test_missing_truth_is_not_scored(airline):
+    forecaster, truth = make().fit(airline[:-6]), airline[-6:].copy()
+    truth.iloc[[0, 3]] = np.nan
+    errors = (truth - make().fit(airline[:-6]).predict(fh=range(1, 7))).abs()
+    assert errors.notna().sum() == 4
+    assert forecaster.score(truth) == pytest.approx(-errors.mean())
+    assert forecaster.score(truth.to_frame()) == pytest.approx(-errors.mean())
+
+
+def test_the_order_of_rows_does_not_matter_to_the_score():
+    y = _make_hierarchical(hierarchy_levels=(3,), min_timepoints=40, max_timepoints=40)
+    forecaster = make().fit(y.groupby(level=0).head(36))
+    truth = y.groupby(level=0).tail(4)
+    score = forecaster.score(truth)
+    by_time = truth.sort_index(level=[1, 0], sort_remaining=False)
+    assert forecaster.score(by_time) == pytest.approx(score)
+    assert forecaster.score(truth.loc[["h0_2", "h0_0", "h0_1"]]) == pytest.approx(score)
 
 
 # -- sktime ---------------------------------------------------------------------------------------

@@ -116,6 +116,20 @@ def test_one_lucky_window_among_few_is_not_believed(mode):
     assert guard.weights == NAIVE
 
 
+@pytest.mark.parametrize("mode", ["blend", "fallback"])
+def test_many_series_of_one_window_each_speak_for_more(mode):
+    """A gain of 0.3 with a deviation of 1 is 2.3 standard errors of 60 windows, and 0.7 of 5."""
+    gain = 0.3 + np.tile([-1.0, 1.0], 30)[:, None]
+    truth, naive = np.zeros((60, 12)), np.full((60, 12), 9.0)
+    members = members_of(naive - gain, naive, naive)
+    many, few = (
+        compare(truth, members, np.ones((60, 1)), mode, n_independent=n).weights["network"]
+        for n in (60, 5)
+    )
+    assert many > 0.9
+    assert few == 0.0
+
+
 def test_few_windows_speak_for_less(rng):
     truth, members = tail(rng)
     members = {name: truth + (0.01 if name == "network" else 3) * e for name, e in members.items()}

@@ -142,6 +142,23 @@ def test_odd_series_of_a_panel_warn_of_nothing(rng, kind):
         np.testing.assert_allclose(found[1], values["b"][0, 0], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        ({f"s{i}": 9 for i in range(20)}, 20),  # a tail of one horizon: one window
+        ({f"s{i}": 150 for i in range(4)}, 4 * 28 / HORIZON),  # a tail of 30 steps
+        ({"a": 150, "b": 9, "c": 2}, 28 / HORIZON + 1),
+    ],
+)
+@pytest.mark.parametrize("n_columns", [1, 2])
+def test_every_series_has_a_window_of_its_own(rng, monkeypatch, lengths, expected, n_columns):
+    found = []
+    original = _model.compare
+    monkeypatch.setattr(_model, "compare", lambda *args: found.append(args) or original(*args))
+    fit(noise_panel(rng, lengths, n_columns), max_epochs=1, refit=False)
+    assert found[0][4] == pytest.approx(n_columns * expected)
+
+
 # --- trained again -----------------------------------------------------------------------------
 
 
