@@ -74,12 +74,13 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
 
     window_length : int or "auto", default="auto"
         Steps of the past that are read. ``"auto"`` takes 3.5 horizons and at least three seasons,
-        between 12 and 720 steps, but about half of the median series at most, in whole patches.
-        Values in ``[1, inf)``.
+        or without a season 8 horizons, between 12 and 720 steps, but about half of the median
+        series at most, in whole patches. Values in ``[1, inf)``.
 
     patch_length : int or "auto", default="auto"
         Steps that the recurrence reads at once, a divisor of `window_length`. ``"auto"`` takes a
-        season, or 4 to 24 steps of it. Values in ``[1, inf)``.
+        season, or 4 to 24 steps of it; without a season a horizon of 4 to 24 steps. Values in
+        ``[1, inf)``.
 
     horizon : int or "auto", default="auto"
         Steps that are forecast at once; forecasts further ahead continue from there. ``"auto"``

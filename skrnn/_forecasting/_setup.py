@@ -131,7 +131,7 @@ def sizes_of(params: Mapping[str, Any], panel: Panel, ahead: int | None) -> dict
     if horizon == "auto":
         horizon = max(period, _HORIZON) if ahead is None else max(ahead, 1)
     window, patch = params["window_length"], params["patch_length"]
-    patch = _sizes.patch_length(period) if patch == "auto" else int(patch)
+    patch = _sizes.patch_length(period, horizon) if patch == "auto" else int(patch)
     if window == "auto":
         window = _sizes.window_length(horizon, period, panel.lengths, patch)
     elif params["patch_length"] == "auto":

@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 # The window is this many horizons, and at least this many seasons.
 HORIZONS_IN_WINDOW, SEASONS_IN_WINDOW = 3.5, 3
+# Without a known season: what repeats itself has to be seen in the window.
+HORIZONS_WITHOUT_SEASON = 8
 # Bounds of the window in steps; beyond, the recurrence forgets and the shortcut grows too large.
 SHORTEST_WINDOW, LONGEST_WINDOW = 12, 720
 LARGEST_WINDOW_SHARE = 0.5
@@ -18,19 +20,24 @@ TAIL_SHARE = 0.2
 LARGEST_TAIL_SHARE = 1 / 3
 
 
-def patch_length(period: int) -> int:
-    """Steps read at once: a season, or a whole part of a long one.
+def patch_length(period: int, horizon: int) -> int:
+    """Steps read at once: a season, or a whole part of a long one; a horizon without a season.
 
     Parameters
     ----------
     period : int
         Steps in one season.
 
+    horizon : int
+        Steps that are forecast.
+
     Returns
     -------
     length : int
         Between 4 and 24.
     """
+    if period == 1:
+        return int(np.clip(horizon, SHORTEST_PATCH, LONGEST_PATCH))
     if period < SHORTEST_PATCH:
         return SHORTEST_PATCH
     parts = [n for n in range(SHORTEST_PATCH, LONGEST_PATCH + 1) if period % n == 0]
@@ -57,10 +64,12 @@ def window_length(horizon: int, period: int, lengths: NDArray[np.integer], patch
     Returns
     -------
     length : int
-        A multiple of the patch: 3.5 horizons and at least three seasons, between 12 and 720 steps,
-        but not more than half of the median series, so that most windows are whole.
+        A multiple of the patch: 3.5 horizons and at least three seasons, or without a season 8
+        horizons, between 12 and 720 steps, but not more than half of the median series (and what
+        the patch makes of it), so that most windows are whole.
     """
-    wanted = max(HORIZONS_IN_WINDOW * horizon, SEASONS_IN_WINDOW * period, SHORTEST_WINDOW)
+    horizons = HORIZONS_WITHOUT_SEASON if period == 1 else HORIZONS_IN_WINDOW
+    wanted = max(horizons * horizon, SEASONS_IN_WINDOW * period, SHORTEST_WINDOW)
     wanted = min(wanted, LONGEST_WINDOW, LARGEST_WINDOW_SHARE * float(np.median(lengths)))
     return max(int(np.ceil(wanted / patch)), 1) * patch
 

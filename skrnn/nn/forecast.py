@@ -79,6 +79,15 @@ class Forecast(NamedTuple):
 
     scale : Tensor of shape (batch, 1)
         Scale of the window.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skrnn.nn import ForecastNetwork
+    >>> forecast = ForecastNetwork.build({"window_length": 8, "horizon": 3})(torch.ones(2, 8))
+    >>> forecast.location
+    tensor([[1.],
+            [1.]])
     """
 
     raw: Tensor

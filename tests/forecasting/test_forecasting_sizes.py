@@ -8,9 +8,14 @@ from skrnn._forecasting import _sizes
 PERIODS = [1, 2, 3, 4, 5, 7, 12, 13, 24, 25, 52, 60, 96, 168, 240]
 
 
-@pytest.mark.parametrize("period", PERIODS)
+@pytest.mark.parametrize(("horizon", "patch"), [(1, 4), (6, 6), (13, 13), (48, 24)])
+def test_without_a_season_a_patch_is_a_horizon(horizon, patch):
+    assert _sizes.patch_length(1, horizon) == patch
+
+
+@pytest.mark.parametrize("period", [period for period in PERIODS if period > 1])
 def test_patches_are_seasons_or_whole_parts_of_them(period):
-    patch = _sizes.patch_length(period)
+    patch = _sizes.patch_length(period, 6)
     assert 4 <= patch <= 24
     if 4 <= period <= 24:
         assert patch == period
@@ -22,11 +27,11 @@ def test_patches_are_seasons_or_whole_parts_of_them(period):
 @pytest.mark.parametrize("horizon", [1, 6, 12, 48, 336])
 @pytest.mark.parametrize("median", [12, 30, 144, 10_000])
 def test_windows_are_whole_patches_within_their_bounds(period, horizon, median):
-    patch = _sizes.patch_length(period)
+    patch = _sizes.patch_length(period, 6)
     window = _sizes.window_length(horizon, period, np.array([1, median, median + 9]), patch)
     assert window % patch == 0
     # The last patch may reach over a bound.
-    wanted = min(max(3.5 * horizon, 3 * period, 12), 720)
+    wanted = min(max((8 if period == 1 else 3.5) * horizon, 3 * period, 12), 720)
     assert window < min(wanted, median / 2) + patch
     assert window >= min(wanted, median / 2)
 
