@@ -14,7 +14,7 @@ MEMBERS = ("network", "theta", "seasonal_naive")
 PARTS = 4
 # Windows that count as much as the seasonal naive forecast does without evidence. An error along
 # the way to another forecast is convex: whatever is better on the way stays better closer to it.
-PRIOR_WINDOWS = 0.5
+PRIOR_WINDOWS = 1.0
 # Standard errors by which a blend must be better than the naive forecast to be believed.
 N_STANDARD_ERRORS = 1.0
 
