@@ -144,7 +144,7 @@ class SequencePadder(SequenceTransformer):
 
         Returns
         -------
-        X_out : ndarray of shape (n_samples, max_length_, `n_channels_in_`)
+        X_out : ndarray of shape (n_samples, n_timesteps, n_channels)
             The same sequences in one array; always a copy.
         """
         check_is_fitted(self)
