@@ -36,14 +36,13 @@ from skrnn._forecasting._setup import (
 )
 from skrnn._forecasting._stamps import stamp_text
 from skrnn._parameters import NetParamsMixin
+from skrnn._sktime import SktimeMixin
 from skrnn.nn import DEFAULT_QUANTILES
 
-# What scikit-learn's searches and pipelines hang on an estimator before `fit` and take away after.
-_CALLBACK_ATTRIBUTES = ("_parent_callback_ctx", "_skl_callbacks")
 _INNER_TYPES = ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"]
 
 
-class RNNForecaster(NetParamsMixin, BaseForecaster):
+class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
     """Recurrent forecaster for one series or thousands, with intervals.
 
     A native sktime forecaster: one network is trained on windows from all series of a panel or a
@@ -709,28 +708,11 @@ class RNNForecaster(NetParamsMixin, BaseForecaster):
         ticks = [panel.ticks(i) for i in range(panel.n_series)]
         return bool(index.isin(panel_index(ticks, panel)).all())
 
-    def reset(self) -> Any:
-        """Return to the state after construction, with the same parameters.
-
-        Returns
-        -------
-        self : RNNForecaster
-            This forecaster, not fitted.
-        """
-        # sktime resets within `fit`; scikit-learn looks for its own attributes when that is over.
-        kept = {name: self.__dict__[name] for name in _CALLBACK_ATTRIBUTES if name in self.__dict__}
-        super().reset()
-        self.__dict__.update(kept)
-        return self
-
     def __sklearn_clone__(self) -> RNNForecaster:
         return self.clone()
 
     def __sklearn_tags__(self) -> Tags:
         return Tags(estimator_type=None, target_tags=TargetTags(required=False))
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return bool(self.is_fitted)
 
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from skrnn.nn import POOLINGS
+from skrnn.nn.specs import DTYPES
 
 CONSTRAINTS: dict[str, Any] = {
     "cell": [StrOptions({"rnn", "lstm", "gru"}), type],
@@ -105,17 +106,22 @@ class NetParamsMixin:
 
     def _net_params(self, prefix: str) -> dict[str, Any]:
         """Double-underscore parameters of one prefix, without the prefix."""
-        params = self.net_params or {}
-        unknown = [name for name in params if not str(name).startswith(PREFIXES)]
-        if unknown:
-            raise ValueError(
-                f"net_params has the key {unknown[0]!r}; keys start with one of {PREFIXES}."
-            )
-        return {
-            name.removeprefix(prefix): value
-            for name, value in params.items()
-            if name.startswith(prefix)
-        }
+        return params_of_prefix(self.net_params, prefix)
+
+
+def params_of_prefix(net_params: Mapping[str, Any] | None, prefix: str) -> dict[str, Any]:
+    """Parameters of the dict ``net_params`` that start with one prefix, without it."""
+    params = net_params or {}
+    unknown = [name for name in params if not str(name).startswith(PREFIXES)]
+    if unknown:
+        raise ValueError(
+            f"net_params has the key {unknown[0]!r}; keys start with one of {PREFIXES}."
+        )
+    return {
+        name.removeprefix(prefix): value
+        for name, value in params.items()
+        if name.startswith(prefix)
+    }
 
 
 def check_combinations(estimator: Any) -> None:
@@ -153,7 +159,7 @@ def check_combinations(estimator: Any) -> None:
 
 def torch_dtype(name: str) -> torch.dtype:
     """Torch type of the parameter ``dtype``."""
-    return {"float32": torch.float32, "float64": torch.float64}[name]
+    return DTYPES[name]
 
 
 def numpy_dtype(name: str) -> Callable[..., Any]:

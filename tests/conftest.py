@@ -1,9 +1,14 @@
-"""Small ragged data for the tests."""
+"""Small data for the tests: ragged sequences, series and panels."""
+
+from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
+from sktime.datasets import load_airline
 
 N_FEATURES = 3
+DAYS = pd.date_range("2024-01-01", periods=70, freq="D", name="day")
 
 
 @pytest.fixture
@@ -44,3 +49,28 @@ def step_labels(ragged: list[np.ndarray]) -> list[np.ndarray]:
 def step_numbers(ragged: list[np.ndarray]) -> list[np.ndarray]:
     """Return a number for each time step of `ragged`: the running mean of the first feature."""
     return [np.cumsum(x[:, 0]) / np.arange(1, len(x) + 1) for x in ragged]
+
+
+@pytest.fixture(scope="session")
+def airline() -> pd.Series:
+    """Return the 144 months of airline passengers."""
+    return load_airline().astype(float)
+
+
+@pytest.fixture
+def panel(rng: np.random.Generator) -> pd.DataFrame:
+    """Return four series of 60 days."""
+    table = rng.normal(size=(4, 60)).cumsum(axis=1)
+    parts = {f"s{i}": pd.DataFrame({"sold": row}, DAYS[:60]) for i, row in enumerate(table)}
+    return pd.concat(parts, names=["id"])
+
+
+@pytest.fixture
+def cover(rng: np.random.Generator) -> Callable[[int, int], pd.DataFrame]:
+    """Return a function that makes covariates of `panel` from one day up to another of 70."""
+    table = pd.concat(
+        {f"s{i}": pd.DataFrame({"promo": rng.normal(size=70)}, DAYS[:70]) for i in range(4)},
+        names=["id"],
+    )
+    day = table.index.get_level_values("day")
+    return lambda first, last: table[day.isin(DAYS[first:last])]

@@ -41,27 +41,6 @@ def X(rng) -> pd.DataFrame:
     return pd.DataFrame({"promo": rng.integers(0, 2, 90), "heat": rng.normal(size=90)}, DAYS)
 
 
-@pytest.fixture
-def panel(rng) -> pd.DataFrame:
-    """Return four series of 60 days."""
-    table = rng.normal(size=(4, 60)).cumsum(axis=1)
-    parts = {f"s{i}": pd.DataFrame({"sold": row}, DAYS[:60]) for i, row in enumerate(table)}
-    return pd.concat(parts, names=["id"])
-
-
-@pytest.fixture
-def cover(rng):
-    """Return a function that makes covariates for the panel and ten days more."""
-    table = pd.concat(
-        {f"s{i}": pd.DataFrame({"promo": rng.normal(size=70)}, DAYS[:70]) for i in range(4)},
-        names=["id"],
-    )
-    return lambda first, last: table[
-        (table.index.get_level_values(1) >= DAYS[first])
-        & (table.index.get_level_values(1) < DAYS[last])
-    ]
-
-
 # -- horizons -------------------------------------------------------------------------------------
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal, assert_series_equal
-from sktime.datasets import load_airline
 
 from skrnn import RNNForecaster
 
@@ -41,11 +40,6 @@ def panel(a, b) -> pd.DataFrame:
 @pytest.fixture
 def daily() -> pd.Series:
     return series(days())
-
-
-@pytest.fixture(scope="module")
-def airline() -> pd.Series:
-    return load_airline().astype(float)
 
 
 # -- order, duplicates and gaps -------------------------------------------------------------------

@@ -9,7 +9,6 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal, assert_series_equal
 from skorch.callbacks import Callback
-from sktime.datasets import load_airline
 from sktime.utils._testing.hierarchical import _make_hierarchical
 
 from skrnn import RNNForecaster
@@ -33,11 +32,6 @@ ALPHA = [0.001, 0.05, 0.2, 0.5, 0.51, 0.9, 0.999]
 
 def make(**params) -> RNNForecaster:
     return RNNForecaster(**{**TINY, **params})
-
-
-@pytest.fixture(scope="module")
-def airline() -> pd.Series:
-    return load_airline().astype(float)
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from pandas.testing import assert_frame_equal, assert_series_equal
 from sklearn.base import clone
-from sktime.datasets import load_airline
 
 from skrnn import RNNForecaster
 
@@ -22,11 +21,6 @@ LONGER = {**TINY, "max_epochs": 15, "batches_per_epoch": 15, "lr": 0.02, "guard"
 
 def make(**params) -> RNNForecaster:
     return RNNForecaster(**{**TINY, **params})
-
-
-@pytest.fixture(scope="module")
-def airline() -> pd.Series:
-    return load_airline().astype(float)
 
 
 @pytest.fixture

@@ -46,11 +46,6 @@ def make(**params) -> RNNForecaster:
 
 
 @pytest.fixture(scope="module")
-def airline() -> pd.Series:
-    return load_airline().astype(float)
-
-
-@pytest.fixture(scope="module")
 def covered() -> tuple[pd.Series, pd.DataFrame]:
     """Return a series that follows its covariate, and the covariate."""
     rng = np.random.default_rng(0)

@@ -9,7 +9,6 @@ import torch
 from numpy.testing import assert_array_equal
 from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 from skorch.callbacks import Callback
-from sktime.datasets import load_airline
 from sktime.exceptions import NotFittedError
 
 from skrnn import RNNForecaster
@@ -24,11 +23,6 @@ def make(**params) -> RNNForecaster:
 
 def weights(forecaster, member=0) -> torch.Tensor:
     return torch.cat([p.flatten() for p in forecaster.model_.nets[member].module_.parameters()])
-
-
-@pytest.fixture(scope="module")
-def airline() -> pd.Series:
-    return load_airline().astype(float)
 
 
 class Interrupt(Callback):

@@ -67,17 +67,42 @@ def forecast_ahead(
     steps : Steps
         In the units of the series.
     """
-    length, horizon = model.window_length, model.horizon
-    n_series, n_columns = panel.n_series, panel.n_columns
-    values = np.full((n_series, length + n_steps, n_columns), np.nan)
-    for i in range(n_series):
-        past = panel.series(i)[-length:]
-        ticks = panel.ticks(i)[-length:]
-        values[i, length - len(past) : length] = model.transform.forward(past, i, ticks)
-    blank = _bridge(values[:, :length], model, panel)
+    n_columns = panel.n_columns
+    values = _last_windows(model, panel)
+    blank = _bridge(values, model, panel)
+    point, quantiles = _rolled(model, values, covariates, n_steps, alpha)
+    series, column = np.divmod(np.arange(panel.n_series * n_columns), n_columns)
+    ticks = panel.last_ticks[series][:, None] + 1 + np.arange(n_steps)
+    shape = (panel.n_series, n_columns, n_steps)
+
+    def in_units(forecast: NDArray) -> NDArray:
+        forecast[blank.ravel()] = np.nan
+        back = model.transform.backward(forecast, series, column, ticks)
+        return back.reshape(*shape, *back.shape[2:]).swapaxes(1, 2)
+
+    return Steps(in_units(point), _whole(in_units(quantiles), model))
+
+
+def _last_windows(model: ForecastModel, panel: Panel) -> NDArray[np.float64]:
+    """Transformed last window of each series: (n_series, window_length, n_columns)."""
+    length = model.window_length
+    values = np.full((panel.n_series, length, panel.n_columns), np.nan)
+    for i in range(panel.n_series):
+        past, ticks = panel.series(i)[-length:], panel.ticks(i)[-length:]
+        values[i, length - len(past) :] = model.transform.forward(past, i, ticks)
+    return values
+
+
+def _rolled(
+    model: ForecastModel, past: NDArray, covariates: Covariates, n_steps: int, alpha: NDArray
+) -> tuple[NDArray, NDArray]:
+    """Point forecasts and quantiles of each series and column, one horizon after the other."""
+    horizon = model.horizon
+    n_series, length, n_columns = past.shape
+    values = np.concatenate([past, np.full((n_series, n_steps, n_columns), np.nan)], axis=1)
     offsets = np.arange(n_series + 1) * (length + n_steps)
-    series, column = np.divmod(np.arange(n_series * n_columns), n_columns)
-    points, quantiles, spread = [], [], np.zeros((len(series), 1, len(alpha)))
+    n_rows = n_series * n_columns
+    points, quantiles, spread = [], [], np.zeros((n_rows, 1, len(alpha)))
     # Spreads add up around the median, which is neither mean nor point of every head.
     levels = np.append(alpha, 0.5)
     for start in range(0, n_steps, horizon):
@@ -86,25 +111,16 @@ def forecast_ahead(
         origins = Origins(first, first + 1, n_columns)
         buffers = Buffers(values.reshape(-1, n_columns), offsets, model.least, covariates)
         dataset = model.dataset(buffers, origins)
-        windows = model.distribution(dataset, np.arange(len(series)), levels, size)
+        windows = model.distribution(dataset, np.arange(n_rows), levels, size)
         median = windows.quantiles[..., -1:]
         own = windows.quantiles[..., :-1] - median
         wider = np.sign(alpha - 0.5) * np.hypot(own, spread) if start else own
         points.append(windows.point)
         quantiles.append(in_order(median + wider, alpha))
         spread = wider[:, -1:]
-        rolled = windows.point.reshape(n_series, n_columns, size).swapaxes(1, 2)
-        values[:, length + start : length + start + size] = rolled
-    ticks = panel.last_ticks[series][:, None] + 1 + np.arange(n_steps)
-    shape = (n_series, n_columns, n_steps)
-
-    def in_units(parts: list[NDArray]) -> NDArray:
-        joined = np.concatenate(parts, axis=1)
-        joined[blank.ravel()] = np.nan
-        back = model.transform.backward(joined, series, column, ticks)
-        return back.reshape(*shape, *back.shape[2:]).swapaxes(1, 2)
-
-    return Steps(in_units(points), _whole(in_units(quantiles), model))
+        forecast = windows.point.reshape(n_series, n_columns, size).swapaxes(1, 2)
+        values[:, length + start : length + start + size] = forecast
+    return np.concatenate(points, axis=1), np.concatenate(quantiles, axis=1)
 
 
 def spans_ahead(model: ForecastModel, panel: Panel, n_steps: int) -> tuple[NDArray, NDArray]:

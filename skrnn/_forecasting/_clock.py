@@ -25,7 +25,6 @@ from skrnn._forecasting._stamps import (
     in_series,
     index_kind,
     index_numbers,
-    key_text,
     kind_text,
     mixed_text,
     scaled,
@@ -77,7 +76,7 @@ class Clock:
     --------
     >>> import pandas as pd
     >>> index = pd.date_range("2024-01-31", periods=3, freq="ME")
-    >>> clock = Clock.of([index], [None])
+    >>> clock = Clock.of(index, [0, 3], [None])
     >>> ticks = clock.ticks(index)
     >>> clock.stamps(ticks + 3)
     DatetimeIndex(['2024-04-30', '2024-05-31', '2024-06-30'], ...freq='ME')
@@ -93,49 +92,44 @@ class Clock:
     time_of_day: int = 0
 
     @classmethod
-    def of(cls, indexes: Sequence[pd.Index], keys: Sequence[Hashable]) -> Clock:
-        """Find the clock all series of a panel go by.
-
-        Parameters
-        ----------
-        indexes : sequence of Index
-            Time index of each series; sorted or not, with or without gaps.
-
-        keys : sequence of hashable
-            Names of the series for messages; None for the only one.
-
-        Returns
-        -------
-        clock : Clock
-            Its frequency is that of an index with a `freq`, otherwise inferred.
-
-        Raises
-        ------
-        TypeError
-            If an index is of no type that has a next step.
-
-        ValueError
-            If there is no regular frequency, or more than one.
-        """
-        if sum(len(index) for index in indexes) == 0:
-            raise ValueError("needs at least 1 time point, got 0.")
-        _check_one_kind(indexes, keys)
-        stamps = indexes[0].append(list(indexes[1:])) if len(indexes) > 1 else indexes[0]
-        bounds = np.cumsum([0, *(len(index) for index in indexes)])
-        return cls.of_flat(stamps, bounds, keys, [getattr(i, "freq", None) for i in indexes])
-
-    @classmethod
-    def of_flat(
+    def of(
         cls,
         stamps: pd.Index,
         bounds: NDArray[np.int64],
         keys: Sequence[Hashable],
         declared: Sequence[Any] = (),
     ) -> Clock:
-        """Find the clock of series that follow each other in one index.
+        """Find the clock all series of a panel go by.
 
-        `declared` holds the `freq` of each series' own index where there is one.
+        Parameters
+        ----------
+        stamps : Index
+            Time stamps of the series, one after the other; sorted or not, with or without gaps.
+
+        bounds : ndarray of shape (n_series + 1,)
+            Where each series starts, and where the last one ends.
+
+        keys : sequence of hashable
+            Names of the series for messages; None for the only one.
+
+        declared : sequence of DateOffset or None, default=()
+            The `freq` of each series' own index where there is one.
+
+        Returns
+        -------
+        clock : Clock
+            Its frequency is a declared one, otherwise inferred.
+
+        Raises
+        ------
+        TypeError
+            If the index is of no type that has a next step.
+
+        ValueError
+            If there is no stamp, no regular frequency, or more than one.
         """
+        if len(stamps) == 0:
+            raise ValueError("needs at least 1 time point, got 0.")
         kind = index_kind(stamps)
         numbers = index_numbers(stamps)
         if kind == "int":
@@ -297,32 +291,14 @@ class Clock:
 def _with_freq(index: pd.DatetimeIndex, offset: Any) -> pd.DatetimeIndex:
     try:
         index.freq = offset
-    # Stamps around a change of the clocks; which error that is depends on the library of the zone.
+    # Stamps that a change of the clocks moved are off the grid, or on no wall at all: pandas makes
+    # the grid to compare, and which error that ends in depends on the library of the zone.
     except Exception:
         index.freq = None
     return index
 
 
 # --- finding the frequency ---------------------------------------------------------------------
-
-
-def _check_one_kind(indexes: Sequence[pd.Index], keys: Sequence[Hashable]) -> None:
-    first = indexes[0]
-    kind = index_kind(first, keys[0])
-    for index, key in zip(indexes[1:], keys[1:], strict=True):
-        pair = f"series {key_text(keys[0])}", f"series {key_text(key)}"
-        if (other := index_kind(index, key)) != kind:
-            raise ValueError(
-                f"mixed time indexes: {pair[0]} has {kind_text(kind)}, {pair[1]} has "
-                f"{kind_text(other)}; convert one of them."
-            )
-        if kind == "period" and index.freq != first.freq:
-            raise ValueError(mixed_text(keys[0], first.freqstr, key, index.freqstr))
-        if kind == "datetime" and str(index.tz) != str(first.tz):
-            raise ValueError(
-                f"mixed time zones: {pair[0]} has {first.tz}, {pair[1]} has {index.tz}; "
-                "use .tz_convert."
-            )
 
 
 def _datetime_clock(

@@ -136,3 +136,21 @@ def _believable(gain: NDArray, independent: float) -> bool:
     per_window = np.nanmean(gain[known], axis=1)
     error = per_window.std() / np.sqrt(independent)
     return bool(per_window.mean() > N_STANDARD_ERRORS * error)
+
+
+def error_scale(values: NDArray, period: int) -> NDArray[np.float64]:
+    """Mean absolute seasonal change of every column: the scale of MASE.
+
+    Where a season repeats itself exactly it is the change from step to step, and 1 where nothing
+    changes.
+    """
+    seasonal = _mean_change(values, period)
+    scale = np.where(seasonal > 0, seasonal, _mean_change(values, 1))
+    return np.where(scale > 0, scale, 1.0)
+
+
+def _mean_change(values: NDArray, lag: int) -> NDArray[np.float64]:
+    """Mean absolute change over `lag` steps of every column; 0 where there is none."""
+    change = np.abs(values[lag:] - values[:-lag])
+    known = np.isfinite(change)
+    return np.where(known, change, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)

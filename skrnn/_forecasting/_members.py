@@ -8,15 +8,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import clone
 
 from skrnn._forecasting._dataset import WindowDataset
 from skrnn._forecasting._net import ForecastNet
 from skrnn._forecasting._options import TrainingOptions
 from skrnn._training import (
     Outcome,
+    TrainingPlan,
     device_or_cpu,
     network_to_state,
     own_randomness,
+    resolve_optimizer,
+    resolve_precision,
     train,
 )
 from skrnn.nn import ForecastNetwork
@@ -32,6 +36,7 @@ def train_member(
     train_set: WindowDataset,
     valid_set: WindowDataset | None,
     *,
+    batch_size: int,
     start: ForecastNet | None = None,
     epochs: int | None = None,
     max_time: float | None = None,
@@ -52,6 +57,9 @@ def train_member(
     train_set, valid_set : WindowDataset
         Windows to fit and to watch.
 
+    batch_size : int
+        Windows per step.
+
     start : ForecastNet or None
         A trained net to go on with; None begins with random weights.
 
@@ -71,10 +79,55 @@ def train_member(
     """
     with own_randomness(seed, options.resolved_device):
         network = ForecastNetwork.build(spec) if start is None else copy.deepcopy(start.module_)
-        net = options.make_net(network, seed)
-        plan = options.plan(valid_set is not None, max_time)
+        net = _make_net(options, network, seed, options.resolved_device, batch_size)
+        plan = _plan(options, valid_set is not None, max_time)
         outcome = train(net, train_set, valid_set, epochs or options.max_epochs, plan)
     return net, outcome
+
+
+def _make_net(
+    options: TrainingOptions,
+    network: ForecastNetwork,
+    seed: int,
+    device: torch.device,
+    batch_size: int,
+) -> ForecastNet:
+    """Put a network into an initialized skorch net."""
+    # A device that is missing where a model was loaded takes its mixed precision with it.
+    precision = options.precision if device == options.resolved_device else "float32"
+    prefixed = {
+        f"{prefix}{name}": value
+        for prefix in ("optimizer__", "callbacks__")
+        for name, value in options.nested.get(prefix, {}).items()
+    }
+    net = ForecastNet(
+        network,
+        optimizer=resolve_optimizer(options.optimizer),
+        lr=options.lr,
+        max_epochs=options.max_epochs,
+        batch_size=batch_size,
+        gradient_clip_value=options.gradient_clip_value,
+        autocast_dtype=resolve_precision(precision, device, options.dtype),
+        callbacks=[clone(callback, safe=False) for callback in options.callbacks or []],
+        device=str(device),
+        seed=seed,
+        train_split=None,
+        verbose=0,
+        **prefixed,
+    )
+    return net.initialize()
+
+
+def _plan(options: TrainingOptions, watched: bool, max_time: float | None) -> TrainingPlan:
+    """Schedule and limits of one training."""
+    return TrainingPlan(
+        lr_schedule=options.lr_schedule,
+        lr_schedule_params=dict(options.nested.get("lr_schedule__", {})),
+        max_time=max_time,
+        patience=options.n_iter_no_change if watched else None,
+        tol=options.tol,
+        verbose=int(options.verbose),
+    )
 
 
 def enough_epochs(net: ForecastNet) -> int:
@@ -101,6 +154,7 @@ def net_state(net: ForecastNet) -> dict[str, Any]:
         "history": history,
         "device": str(net.device),
         "seed": net.seed,
+        "batch_size": net.batch_size,
     }
 
 
@@ -111,6 +165,7 @@ def net_from_state(
     with torch.random.fork_rng(devices=[]):
         network = ForecastNetwork.build(spec)
     network.load_state_dict({k: torch.from_numpy(v) for k, v in state["weights"].items()})
-    net = options.make_net(network, state["seed"], device_or_cpu(state["device"]))
+    device = device_or_cpu(state["device"])
+    net = _make_net(options, network, state["seed"], device, state["batch_size"])
     net.history.extend(state["history"])
     return net

@@ -14,7 +14,7 @@ from skrnn._forecasting import _sizes
 from skrnn._forecasting._baselines import seasonal_naive, theta
 from skrnn._forecasting._calibration import LEVELS, HorizonCalibration, in_order
 from skrnn._forecasting._dataset import Buffers, Origins, WindowDataset
-from skrnn._forecasting._guard import MEMBERS, Guard, compare
+from skrnn._forecasting._guard import MEMBERS, Guard, compare, error_scale
 from skrnn._forecasting._inputs import Inputs
 from skrnn._forecasting._members import (
     enough_epochs,
@@ -229,17 +229,18 @@ class ForecastModel:
         start: Sequence[ForecastNet] | None = None,
     ) -> None:
         """Train every member on the windows of the visible part."""
-        train_set, training = self._train_set(buffers, visible)
-        max_time = None if training.max_time is None else training.max_time * share
+        train_set, batch_size = self._train_set(buffers, visible)
+        max_time = None if self.training.max_time is None else self.training.max_time * share
         watched = validation if self.options.early_stopping else None
         nets: list[ForecastNet] = []
         for k in range(self.options.n_estimators if start is None else len(start)):
             net, outcome = train_member(
-                training,
+                self.training,
                 self.options.spec,
                 (seed + k) % np.iinfo(np.int32).max,
                 train_set,
                 watched,
+                batch_size=batch_size,
                 start=None if start is None else start[k],
                 epochs=None if epochs is None else epochs[k],
                 max_time=max_time,
@@ -253,17 +254,15 @@ class ForecastModel:
         # Of members that an interrupt kept from being trained again the ones from before stay.
         self.nets = nets + self.nets[len(nets) :]
 
-    def _train_set(
-        self, buffers: Buffers, visible: NDArray
-    ) -> tuple[WindowDataset, TrainingOptions]:
-        """Windows whose targets are all visible, or for short series mostly."""
+    def _train_set(self, buffers: Buffers, visible: NDArray) -> tuple[WindowDataset, int]:
+        """Windows whose targets are all visible, or for short series mostly; and their batch."""
         full = visible - self.horizon + 1
         stop = np.minimum(np.maximum(full, visible // 2 + 1), visible)
         origins = Origins(np.ones_like(visible), np.maximum(stop, 1), buffers.n_columns)
         size = self.options.batch_size or _sizes.batch_size(len(origins))
         epoch_size = size * self.options.batches_per_epoch
         train_set = self.dataset(buffers, origins, epoch_size=epoch_size, visible=visible)
-        return train_set, replace(self.training, batch_size=size)
+        return train_set, size
 
     # -- judging ------------------------------------------------------------------------------
 
@@ -280,7 +279,8 @@ class ForecastModel:
         def in_units(values: NDArray) -> NDArray:
             return self.transform.backward(values, series, column, ticks)
 
-        scale = self._error_scale(panel, validation)[series, column]
+        seen = [panel.series(i)[:stop] for i, stop in enumerate(validation.origins.first)]
+        scale = np.array([error_scale(part, self.period) for part in seen])[series, column]
         # Neighbouring origins share most of their steps; every series has one window of its own.
         origins = validation.origins.counts[validation.origins.counts > 0]
         independent = panel.n_columns * float(np.maximum(origins / self.horizon, 1).sum())
@@ -298,19 +298,6 @@ class ForecastModel:
             self.calibration = HorizonCalibration.of(
                 blended.truth, blended.quantiles, blended.scale, weight
             )
-
-    def _error_scale(self, panel: Panel, validation: WindowDataset) -> NDArray:
-        """Mean absolute seasonal change of each series before its tail: the scale of MASE.
-
-        Where a season repeats itself exactly it is the change from step to step, and 1 where
-        nothing changes.
-        """
-        scale = np.zeros((panel.n_series, panel.n_columns))
-        for i, stop in enumerate(validation.origins.first):
-            seen = panel.series(i)[:stop]
-            seasonal = _mean_change(seen, self.period)
-            scale[i] = np.where(seasonal > 0, seasonal, _mean_change(seen, 1))
-        return np.where(scale > 0, scale, 1.0)
 
     # -- forecasting --------------------------------------------------------------------------
 
@@ -398,10 +385,3 @@ def _is_constant(values: NDArray) -> NDArray[np.bool_]:
     low = np.where(known, values, np.inf).min(axis=0, initial=np.inf)
     high = np.where(known, values, -np.inf).max(axis=0, initial=-np.inf)
     return np.asarray(low == high)
-
-
-def _mean_change(values: NDArray, lag: int) -> NDArray:
-    """Mean absolute change over `lag` steps of every column; 0 where there is none."""
-    change = np.abs(values[lag:] - values[:-lag])
-    known = np.isfinite(change)
-    return np.where(known, change, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)

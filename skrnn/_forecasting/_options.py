@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from sklearn.base import clone
 
-from skrnn._forecasting._net import ForecastNet
-from skrnn._training import TrainingPlan, resolve_device, resolve_optimizer, resolve_precision
-from skrnn.nn import ForecastNetwork
+from skrnn._training import resolve_device
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,6 @@ class TrainingOptions:
     lr: float
     lr_schedule: Any
     max_epochs: int
-    batch_size: int
     gradient_clip_value: float | None
     max_time: float | None
     n_iter_no_change: int
@@ -64,44 +60,3 @@ class TrainingOptions:
     def resolved_device(self) -> torch.device:
         """Device of this machine that the parameter stands for."""
         return resolve_device(self.device)
-
-    def make_net(
-        self, network: ForecastNetwork, seed: int, device: torch.device | None = None
-    ) -> ForecastNet:
-        """Put a network into an initialized skorch net."""
-        # A device that is missing where a model was loaded takes its mixed precision with it.
-        moved = device is not None and device != self.resolved_device
-        precision = "float32" if moved else self.precision
-        device = self.resolved_device if device is None else device
-        prefixed = {
-            f"{prefix}{name}": value
-            for prefix in ("optimizer__", "callbacks__")
-            for name, value in self.nested.get(prefix, {}).items()
-        }
-        net = ForecastNet(
-            network,
-            optimizer=resolve_optimizer(self.optimizer),
-            lr=self.lr,
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            gradient_clip_value=self.gradient_clip_value,
-            autocast_dtype=resolve_precision(precision, device, self.dtype),
-            callbacks=[clone(callback, safe=False) for callback in self.callbacks or []],
-            device=str(device),
-            seed=seed,
-            train_split=None,
-            verbose=0,
-            **prefixed,
-        )
-        return net.initialize()
-
-    def plan(self, watched: bool, max_time: float | None) -> TrainingPlan:
-        """Schedule and limits of one training."""
-        return TrainingPlan(
-            lr_schedule=self.lr_schedule,
-            lr_schedule_params=dict(self.nested.get("lr_schedule__", {})),
-            max_time=max_time,
-            patience=self.n_iter_no_change if watched else None,
-            tol=self.tol,
-            verbose=int(self.verbose),
-        )

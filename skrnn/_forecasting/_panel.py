@@ -27,7 +27,7 @@ from skrnn._forecasting._rows import (
     rows_of,
     split_index,
 )
-from skrnn._forecasting._stamps import Ticks, in_series, key_text, stamp_text
+from skrnn._forecasting._stamps import Ticks, in_series, stamp_text
 
 # A tick that no data reach.
 _FAR = np.int64(2**62)
@@ -110,48 +110,16 @@ class Panel:
         """Time stamps of series `i`."""
         return self.clock.stamps(self.ticks(i))
 
-    @cached_property
-    def _positions(self) -> dict[Hashable, int]:
-        return {key: i for i, key in enumerate(self.keys)}
-
-    def position(self, key: Hashable) -> int:
-        """Find where the series with this key is."""
-        if key not in self._positions:
-            known = ", ".join(key_text(k) for k in self.keys[:5])
-            more = f" and {self.n_series - 5} more" if self.n_series > 5 else ""
-            raise ValueError(f"unknown series {key_text(key)}; the known ones are {known}{more}.")
-        return self._positions[key]
-
     def take(self, indices: Sequence[int] | NDArray[np.integer]) -> Panel:
         """Copy of the series at `indices`, in that order."""
         at: Ticks = np.asarray(indices, dtype=np.int64)
-        return self._cut(at, self.offsets[:-1][at], self.lengths[at])
-
-    def tail(self, n_steps: int) -> Panel:
-        """Copy of at most the last `n_steps` steps of each series."""
-        lengths = np.minimum(self.lengths, n_steps)
-        return self._cut(np.arange(self.n_series), self.offsets[1:] - lengths, lengths)
-
-    def between(self, first_tick: int | Ticks, last_tick: int | Ticks) -> Panel:
-        """Copy of the steps from `first_tick` to `last_tick`, both included.
-
-        One tick for all series or one for each. A series without such a step becomes empty.
-        """
-        first = np.clip(first_tick, self.first_ticks, self.last_ticks + 1)
-        last = np.minimum(last_tick, self.last_ticks)
-        lengths = np.maximum(0, last - first + 1)
-        starts = self.offsets[:-1] + first - self.first_ticks
-        return self._cut(np.arange(self.n_series), starts, lengths)
-
-    def _cut(self, indices: Ticks, starts: Ticks, lengths: Ticks) -> Panel:
-        offsets = offsets_of(lengths)
-        rows = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        lengths = self.lengths[at]
         return replace(
             self,
-            values=self.values[rows],
-            offsets=offsets,
-            first_ticks=self.first_ticks[indices] + starts - self.offsets[:-1][indices],
-            key_index=None if self.key_index is None else self.key_index[indices],
+            values=self.values[rows_of(self.offsets[:-1][at], lengths)],
+            offsets=offsets_of(lengths),
+            first_ticks=self.first_ticks[at],
+            key_index=None if self.key_index is None else self.key_index[at],
         )
 
     def extend(self, newer: Panel, gaps: Gaps = "error") -> Panel:
@@ -255,27 +223,25 @@ def read_panel(
     if (series[1:] < series[:-1]).any():
         order = np.argsort(series, kind="stable")
         stamps, series, values = stamps.take(order), series[order], values[order]
-    n_series = 1 if key_index is None else len(key_index)
     keys = (None,) if key_index is None else tuple(key_index)
-    offsets = np.searchsorted(series, np.arange(n_series + 1))
     check_finite(values, stamps, series, keys, frame.columns, name)
     repeated = check_order(stamps, series, keys, duplicates)
     if repeated.any():
         values = merge_repeated(values, repeated, duplicates)
         stamps, series = stamps[~repeated], series[~repeated]
-        offsets = np.searchsorted(series, np.arange(n_series + 1))
+    offsets = np.searchsorted(series, np.arange(len(keys) + 1))
     if clock is None:
         declared = [getattr(frame.index, "freq", None)] if key_index is None else []
-        clock = Clock.of_flat(stamps, offsets, keys, declared)
+        clock = Clock.of(stamps, offsets, keys, declared)
     ticks, off = clock.split(stamps)
     if off.any():
         row = int(np.argmax(off))
         raise ValueError(clock.off_grid(stamps[row], keys[series[row]]))
+    first_ticks = ticks[offsets[:-1]]
     values, offsets = fill_gaps(values, ticks, offsets, keys, clock, gaps)
-    names = list(frame.index.names)
-    starts = np.searchsorted(series, np.arange(n_series))
+    *key_names, time_name = frame.index.names
     return Panel(
-        values, offsets, ticks[starts], key_index, names[:-1], names[-1], frame.columns, clock
+        values, offsets, first_ticks, key_index, key_names, time_name, frame.columns, clock
     )
 
 

@@ -69,6 +69,7 @@ def _sorting(level: pd.Index) -> NDArray[np.intp]:
 def check_finite(
     values: NDArray, stamps: pd.Index, series: Ticks, keys: Sequence, columns: pd.Index, name: str
 ) -> None:
+    """Refuse infinite values, with the first one of them."""
     infinite = np.isinf(values)
     if infinite.any():
         row, column = np.argwhere(infinite)[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from numbers import Integral
 from typing import Any
 
@@ -18,8 +19,8 @@ from skrnn._forecasting._inputs import Inputs
 from skrnn._forecasting._options import ModelOptions, TrainingOptions
 from skrnn._forecasting._panel import Panel
 from skrnn._forecasting._stamps import in_series, key_text, stamp_text
-from skrnn._parameters import CONSTRAINTS, PREFIXES
-from skrnn.nn import DECODERS, SCALINGS, make_head
+from skrnn._parameters import CONSTRAINTS, PREFIXES, params_of_prefix
+from skrnn.nn import DECODERS, SCALINGS, ForecastSpec, make_head
 
 # Losses by what the network learns: one number, a distribution, a distribution of counts.
 POINT_LOSSES = frozenset({"absolute_error", "squared_error", "huber"})
@@ -88,17 +89,6 @@ _LONGEST_SEASON = _sizes.LONGEST_WINDOW // 2
 _HORIZON = 12
 
 
-def nested_params(net_params: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
-    """Sort double-underscore parameters by their prefix."""
-    nested: dict[str, dict[str, Any]] = {prefix: {} for prefix in PREFIXES}
-    for name, value in (net_params or {}).items():
-        prefix = next((p for p in PREFIXES if str(name).startswith(p)), None)
-        if prefix is None:
-            raise ValueError(f"net_params has the key {name!r}; keys start with one of {PREFIXES}.")
-        nested[prefix][name.removeprefix(prefix)] = value
-    return nested
-
-
 def season_of(sp: int | str, panel: Panel) -> int:
     """Steps in one season: what the user says, or what the frequency suggests."""
     if sp != "auto":
@@ -164,21 +154,27 @@ def model_options(
 ) -> ModelOptions:
     """What to build."""
     counts = params["loss"] in COUNT_LOSSES
-    spec = _network_spec({**params, **sizes}, inputs.sizes, counts)
-    return ModelOptions(
-        spec=spec,
-        log=False if counts else params["log"],
-        deseasonalize=False if counts else params["deseasonalize"],
-        guard=params["guard"],
-        calibrate=params["calibrate"],
-        refit=params["refit"],
-        n_estimators=params["n_estimators"],
-        batch_size=None if params["batch_size"] == "auto" else params["batch_size"],
-        batches_per_epoch=params["batches_per_epoch"],
-        early_stopping=params["early_stopping"],
-        counts=counts,
-        distribution=params["loss"] not in POINT_LOSSES,
-    )
+    # Counts are modelled as they are.
+    plain = {"log": False, "deseasonalize": False} if counts else {}
+    derived = {
+        **plain,
+        "spec": _network_spec({**params, **sizes}, inputs.sizes, counts),
+        "batch_size": None if params["batch_size"] == "auto" else params["batch_size"],
+        "counts": counts,
+        "distribution": params["loss"] not in POINT_LOSSES,
+    }
+    return ModelOptions(**{**_same_names(ModelOptions, params), **derived})
+
+
+def training_options(params: Mapping[str, Any]) -> TrainingOptions:
+    """How to train."""
+    nested = {prefix: params_of_prefix(params["net_params"], prefix) for prefix in PREFIXES}
+    return TrainingOptions(**_same_names(TrainingOptions, params), nested=nested)
+
+
+def _same_names(options: type, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters that are fields of a dataclass."""
+    return {field.name: params[field.name] for field in fields(options) if field.name in params}
 
 
 def _network_spec(params: dict[str, Any], sizes: dict[str, Any], counts: bool) -> dict[str, Any]:
@@ -201,53 +197,14 @@ def _network_spec(params: dict[str, Any], sizes: dict[str, Any], counts: bool) -
     spec : dict
         What :meth:`skrnn.nn.ForecastNetwork.build` reads.
     """
-    names = (
-        "window_length",
-        "horizon",
-        "patch_length",
-        "period",
-        "cell",
-        "hidden_size",
-        "num_layers",
-        "nonlinearity",
-        "dropout",
-        "decoder",
-        "quantiles",
-        "dtype",
-    )
-    return {
-        **{name: params[name] for name in names},
+    spec = {name: params[name] for name in ForecastSpec.__annotations__ if name in params}
+    spec |= {**sizes, "head": params["loss"]}
+    if isinstance(params["hidden_size"], Sequence):
         # One size per layer says how many there are.
-        "num_layers": 1 if isinstance(params["hidden_size"], Sequence) else params["num_layers"],
-        "scaling": "mean" if counts else params["scaling"],
-        "shortcut": params["shortcut"] and not counts,
-        "head": params["loss"],
-        **sizes,
-    }
-
-
-def training_options(params: Mapping[str, Any]) -> TrainingOptions:
-    """How to train."""
-    names = (
-        "optimizer",
-        "lr",
-        "lr_schedule",
-        "max_epochs",
-        "gradient_clip_value",
-        "max_time",
-        "n_iter_no_change",
-        "tol",
-        "callbacks",
-        "device",
-        "dtype",
-        "precision",
-        "verbose",
-    )
-    return TrainingOptions(
-        **{name: params[name] for name in names},
-        batch_size=1,  # decided by the number of windows
-        nested=nested_params(params["net_params"]),
-    )
+        spec["num_layers"] = 1
+    if counts:
+        spec |= {"scaling": "mean", "shortcut": False}
+    return spec
 
 
 def check_counts(panel: Panel) -> None:

@@ -32,7 +32,7 @@ def stamp_text(stamp: Any) -> str:
     return str(stamp).removesuffix(" 00:00:00")
 
 
-def index_kind(index: pd.Index, key: Hashable = None) -> Kind:
+def index_kind(index: pd.Index) -> Kind:
     """Kind of a time index; refuses what is none."""
     if isinstance(index, pd.PeriodIndex):
         return "period"
@@ -41,7 +41,7 @@ def index_kind(index: pd.Index, key: Hashable = None) -> Kind:
     if not isinstance(index, pd.MultiIndex) and pd.api.types.is_integer_dtype(index.dtype):
         return "int"
     raise TypeError(
-        f"the time index{in_series(key)} is a {type(index).__name__} of dtype "
+        f"the time index is a {type(index).__name__} of dtype "
         f"{getattr(index, 'dtype', None)}; use {_INDEX_TYPES}."
     )
 

@@ -11,9 +11,9 @@ from skrnn.nn.cells import (
     make_layer,
 )
 from skrnn.nn.covariates import CovariateEmbedding
-from skrnn.nn.decoders import DECODERS, DenseDecoder, SegmentDecoder
+from skrnn.nn.decoders import DECODERS, Decoder, DenseDecoder, SegmentDecoder
 from skrnn.nn.encoder import RecurrentEncoder
-from skrnn.nn.forecast import Forecast, ForecastNetwork, ForecastSpec
+from skrnn.nn.forecast import Forecast, ForecastNetwork
 from skrnn.nn.frontends import TokenEmbedding
 from skrnn.nn.heads import (
     DEFAULT_QUANTILES,
@@ -37,9 +37,10 @@ from skrnn.nn.lengths import (
     length_mask,
     reverse_within_length,
 )
-from skrnn.nn.network import NetworkSpec, SequenceNetwork
+from skrnn.nn.network import SequenceNetwork
 from skrnn.nn.pooling import POOLINGS, Pooling
 from skrnn.nn.scaler import FeatureScaler
+from skrnn.nn.specs import ForecastSpec, NetworkSpec
 from skrnn.nn.windows import SCALINGS, WindowScaler, last_observed
 
 __all__ = [
@@ -54,6 +55,7 @@ __all__ = [
     "CellLayer",
     "CellLike",
     "CovariateEmbedding",
+    "Decoder",
     "DenseDecoder",
     "FeatureScaler",
     "Forecast",

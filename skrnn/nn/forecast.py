@@ -1,66 +1,22 @@
 """Forecast: the network from a window of the past to the distribution of every step to come."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypedDict, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from skrnn.nn.cells import CellLike
 from skrnn.nn.covariates import CovariateEmbedding
-from skrnn.nn.decoders import DECODERS
+from skrnn.nn.decoders import DECODERS, Decoder
 from skrnn.nn.encoder import RecurrentEncoder
-from skrnn.nn.heads import DEFAULT_QUANTILES, Head, ProbabilisticHead, make_head
-from skrnn.nn.network import DTYPES
+from skrnn.nn.heads import Head, ProbabilisticHead, make_head
+from skrnn.nn.specs import DTYPES, FORECAST_DEFAULTS, ForecastSpec, complete
 from skrnn.nn.windows import WindowScaler
 
-__all__ = ["Forecast", "ForecastNetwork", "ForecastSpec"]
+__all__ = ["Forecast", "ForecastNetwork"]
 
 #: Features per step of the horizon that the head reads.
 STEP_SIZE = 32
-
-
-class ForecastSpec(TypedDict):
-    """What :meth:`ForecastNetwork.build` reads: plain values by name."""
-
-    window_length: int
-    horizon: int
-    patch_length: int
-    period: int
-    scaling: str
-    cell: CellLike
-    hidden_size: int | Sequence[int]
-    num_layers: int
-    nonlinearity: str
-    dropout: float
-    decoder: str
-    shortcut: bool
-    head: str
-    quantiles: Sequence[float]
-    past: tuple[int, tuple[int, ...]]
-    future: tuple[int, tuple[int, ...]]
-    static: tuple[int, tuple[int, ...]]
-    dtype: str
-
-
-_DEFAULTS: dict[str, object] = {
-    "patch_length": 1,
-    "period": 1,
-    "scaling": "last",
-    "cell": "lstm",
-    "hidden_size": 128,
-    "num_layers": 1,
-    "nonlinearity": "tanh",
-    "dropout": 0.0,
-    "decoder": "dense",
-    "shortcut": True,
-    "head": "quantile",
-    "quantiles": DEFAULT_QUANTILES,
-    "past": (0, ()),
-    "future": (0, ()),
-    "static": (0, ()),
-    "dtype": "float32",
-}
 
 
 class Forecast(NamedTuple):
@@ -114,8 +70,9 @@ class ForecastNetwork(nn.Module):
     encoder : torch.nn.Module
         Called with (batch, patches, features), as :class:`RecurrentEncoder`.
 
-    decoder : torch.nn.Module
-        Called with the context and the covariates of the future, as :class:`DenseDecoder`.
+    decoder : Decoder
+        Makes one representation per step from the context and the covariates of the future; `head`
+        reads it.
 
     head : Head
         Makes the raw values of one step, and knows their loss.
@@ -143,7 +100,7 @@ class ForecastNetwork(nn.Module):
     --------
     RecurrentEncoder : The recurrent layers.
     WindowScaler : Location and scale of a window.
-    DenseDecoder : From the context to the horizon.
+    Decoder : From the context to the horizon.
 
     Examples
     --------
@@ -160,7 +117,7 @@ class ForecastNetwork(nn.Module):
         window_length: int,
         horizon: int,
         encoder: nn.Module,
-        decoder: nn.Module,
+        decoder: Decoder,
         head: Head,
         scaler: WindowScaler,
         patch_length: int = 1,
@@ -214,7 +171,7 @@ class ForecastNetwork(nn.Module):
         ValueError
             If a name is missing or unknown, or a value is out of its range.
         """
-        full = _complete(spec)
+        full = complete(spec, ForecastSpec, FORECAST_DEFAULTS)
         covariates = {
             name: CovariateEmbedding(full[name][0], full[name][1])
             for name in ("past", "future", "static")
@@ -409,20 +366,3 @@ def _zero_linear(input_size: int, output_size: int) -> nn.Linear:
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
     return linear
-
-
-def _complete(spec: Mapping[str, object]) -> ForecastSpec:
-    known = set(ForecastSpec.__annotations__)
-    unknown = sorted(set(spec) - known)
-    if unknown:
-        raise ValueError(
-            f"unknown name in the specification of a network: {', '.join(unknown)}; "
-            f"expected among {', '.join(sorted(known))}."
-        )
-    full = {**_DEFAULTS, **spec}
-    missing = sorted(known - set(full))
-    if missing:
-        raise ValueError(f"the specification of a network lacks {', '.join(missing)}.")
-    if full["dtype"] not in DTYPES:
-        raise ValueError(f"dtype must be 'float32' or 'float64', got {full['dtype']!r}.")
-    return cast("ForecastSpec", full)

@@ -1,56 +1,18 @@
 """Network: scaler, front end, encoder, pooling and head in a row."""
 
-from collections.abc import Mapping, Sequence
-from typing import TypedDict, cast
+from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
-from skrnn.nn.cells import CellLike
 from skrnn.nn.encoder import RecurrentEncoder
 from skrnn.nn.frontends import TokenEmbedding
-from skrnn.nn.heads import DEFAULT_QUANTILES, Head, HeadLike, make_head
+from skrnn.nn.heads import Head, make_head
 from skrnn.nn.lengths import Lengths, ValidSteps
 from skrnn.nn.pooling import Pooling
 from skrnn.nn.scaler import FeatureScaler
+from skrnn.nn.specs import DTYPES, NETWORK_DEFAULTS, NetworkSpec, complete
 
-__all__ = ["NetworkSpec", "SequenceNetwork"]
-
-DTYPES = {"float32": torch.float32, "float64": torch.float64}
-
-
-class NetworkSpec(TypedDict):
-    """What :meth:`SequenceNetwork.build` reads: plain values by name."""
-
-    n_features: int
-    cell: CellLike
-    hidden_size: int | Sequence[int]
-    num_layers: int
-    nonlinearity: str
-    bidirectional: bool
-    dropout: float
-    pooling: str | Sequence[str] | None
-    embedding_dim: int | None
-    vocabulary_size: int | None
-    head: HeadLike
-    n_outputs: int
-    quantiles: Sequence[float]
-    dtype: str
-
-
-_DEFAULTS: dict[str, object] = {
-    "cell": "lstm",
-    "hidden_size": 64,
-    "num_layers": 1,
-    "nonlinearity": "tanh",
-    "bidirectional": False,
-    "dropout": 0.0,
-    "pooling": ("mean", "max", "last"),
-    "embedding_dim": None,
-    "vocabulary_size": None,
-    "quantiles": DEFAULT_QUANTILES,
-    "dtype": "float32",
-}
+__all__ = ["SequenceNetwork"]
 
 
 class SequenceNetwork(nn.Module):
@@ -151,7 +113,7 @@ class SequenceNetwork(nn.Module):
         >>> network.head.predict(network(torch.ones(4, 5, 3))).shape
         torch.Size([4, 1])
         """
-        full = _complete(spec)
+        full = complete(spec, NetworkSpec, NETWORK_DEFAULTS)
         size, scaler, frontend = full["n_features"], None, None
         if full["embedding_dim"] is None:
             scaler = FeatureScaler.identity(size)
@@ -235,20 +197,3 @@ class SequenceNetwork(nn.Module):
             If `x` has another number of features or dimensions, or the lengths do not fit it.
         """
         return self.head(self.dropout(self.encode(x, lengths)))
-
-
-def _complete(spec: Mapping[str, object]) -> NetworkSpec:
-    known = set(NetworkSpec.__annotations__)
-    unknown = sorted(set(spec) - known)
-    if unknown:
-        raise ValueError(
-            f"unknown name in the specification of a network: {', '.join(unknown)}; "
-            f"expected among {', '.join(sorted(known))}."
-        )
-    full = {**_DEFAULTS, **spec}
-    missing = sorted(known - set(full))
-    if missing:
-        raise ValueError(f"the specification of a network lacks {', '.join(missing)}.")
-    if full["dtype"] not in DTYPES:
-        raise ValueError(f"dtype must be 'float32' or 'float64', got {full['dtype']!r}.")
-    return cast("NetworkSpec", full)

@@ -9,12 +9,10 @@ from sklearn.utils import Tags
 from sktime.datatypes import convert_to
 
 from skrnn._parameters import NetParamsMixin
-
-# What scikit-learn's searches and pipelines hang on an estimator before `fit` and take away after.
-CALLBACK_ATTRIBUTES = ("_parent_callback_ctx", "_skl_callbacks")
+from skrnn._sktime import SktimeMixin
 
 
-class TwinMixin(NetParamsMixin):
+class TwinMixin(SktimeMixin, NetParamsMixin):
     """What the sktime twins share.
 
     A subclass names the estimator that does the work (``_engine_class``), has its parameters, and
@@ -66,20 +64,6 @@ class TwinMixin(NetParamsMixin):
     def _one_column_flat(y: NDArray) -> NDArray:
         return y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
 
-    def reset(self) -> Any:
-        """Return to the state after construction, with the same parameters.
-
-        Returns
-        -------
-        self : estimator instance
-            This estimator, not fitted.
-        """
-        # sktime resets within `fit`; scikit-learn looks for its own attributes when that is over.
-        kept = {name: self.__dict__[name] for name in CALLBACK_ATTRIBUTES if name in self.__dict__}
-        super().reset()  # type: ignore[misc]
-        self.__dict__.update(kept)
-        return self
-
     @classmethod
     def get_test_params(cls, parameter_set: str = "default") -> list[dict[str, Any]]:
         """Parameters for tests of the interface: networks that are small and fast.
@@ -102,6 +86,3 @@ class TwinMixin(NetParamsMixin):
         tags = self._engine_class().__sklearn_tags__()
         tags.transformer_tags = None
         return tags
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return bool(self.is_fitted)  # type: ignore[attr-defined]

@@ -1,5 +1,7 @@
 """Models of the forecaster on tiny panels, without the class around them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -35,6 +37,25 @@ def make_panel(values=None, lengths=None):
         x = 1000.0 * (i + 1) + np.arange(n) if values is None else values[key]
         parts[key] = pd.DataFrame(np.asarray(x, dtype=float), pd.RangeIndex(5 * i, 5 * i + n))
     return read_panel(pd.concat(parts, names=["key"]))
+
+
+def between(panel, first, last):
+    """Return the steps from tick `first` to tick `last` of every series, both included."""
+    first = np.clip(first, panel.first_ticks, panel.last_ticks + 1)
+    last = np.broadcast_to(last, first.shape)
+    kept = [(panel.ticks(i) >= first[i]) & (panel.ticks(i) <= last[i]) for i in range(len(first))]
+    values = [panel.series(i)[rows] for i, rows in enumerate(kept)]
+    return replace(
+        panel,
+        values=np.concatenate(values),
+        offsets=np.cumsum([0, *map(len, values)]),
+        first_ticks=first,
+    )
+
+
+def tail(panel, n_steps):
+    """Return the last steps of every series."""
+    return between(panel, panel.last_ticks - n_steps + 1, panel.last_ticks)
 
 
 def noise_panel(rng, lengths=None, n_columns=1):

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pandas as pd
 import pytest
+from small_models import between
 
 from skrnn import RNNForecaster
 from skrnn._forecasting._ahead import forecast_ahead, forecast_within, spans_ahead
@@ -196,7 +197,7 @@ def wrong_steps(model, history, origins):
         ticks = panel.first_ticks[0] + np.arange(panel.lengths[0])
         within = forecast_within(part, panel, own.arrays(), ticks, ALPHA)
         for origin in range(panel.lengths[0])[origins]:
-            short = History.of(panel.between(ticks[0], ticks[origin - 1]), None, model.inputs)
+            short = History.of(between(panel, ticks[0], ticks[origin - 1]), None, model.inputs)
             expected = ahead(part, short, 1)
             same = np.allclose(within.point[0, origin], expected.point[0, 0], rtol=1e-8)
             same &= np.allclose(within.quantiles[0, origin], expected.quantiles[0, 0], rtol=1e-8)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from skrnn._forecasting._guard import MEMBERS, PARTS, Guard, compare
+from skrnn._forecasting._guard import MEMBERS, PARTS, Guard, compare, error_scale
 
 MODES = ("blend", "fallback", "off")
 NETWORK = {"network": 1.0, "theta": 0.0, "seasonal_naive": 0.0}
@@ -220,3 +220,16 @@ def test_the_network_stands_in_for_forecasts_there_are_not(rng):
     np.testing.assert_array_equal(blended[3], members["seasonal_naive"][3])
     blended[:] = 0.0
     assert bool((members["network"] != 0).all())
+
+
+def test_the_scale_of_errors_is_that_of_mase(rng):
+    x = rng.normal(size=(40, 2))
+    x[rng.random(x.shape) < 0.1] = np.nan
+    np.testing.assert_allclose(error_scale(x, 3), np.nanmean(np.abs(x[3:] - x[:-3]), axis=0))
+
+
+def test_the_scale_of_errors_is_never_zero():
+    season = np.tile([1.0, 2.0, 4.0], 5)[:, None]
+    assert error_scale(season, 3)[0] == pytest.approx(np.abs(np.diff(season[:, 0])).mean())
+    assert error_scale(np.ones((9, 1)), 3)[0] == 1
+    assert error_scale(np.ones((2, 1)), 3)[0] == 1

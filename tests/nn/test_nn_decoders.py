@@ -4,7 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from skrnn.nn import DECODERS, DenseDecoder, SegmentDecoder
+from skrnn.nn import (
+    DECODERS,
+    CovariateEmbedding,
+    Decoder,
+    DenseDecoder,
+    ForecastNetwork,
+    QuantileHead,
+    RecurrentEncoder,
+    SegmentDecoder,
+    WindowScaler,
+)
 
 SIZE, HORIZON, OUTPUT = 4, 7, 3
 NAMES = sorted(DECODERS)
@@ -125,3 +135,89 @@ def test_segments_need_fewer_weights_for_a_long_horizon():
         for name in ("dense", "recurrent")
     )
     assert segments < dense / 10
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("dense", ["output.bias", "output.weight"]),
+        (
+            "recurrent",
+            [
+                *(f"cell.{kind}_{part}" for kind in ("bias", "weight") for part in ("hh", "ih")),
+                "output.bias",
+                "output.weight",
+                "position",
+            ],
+        ),
+    ],
+)
+def test_names_of_weights_stay_so_that_files_load(name, own):
+    layers = ("context", "hidden", "output")
+    shared = [f"covariates.{layer}.{part}" for layer in layers for part in ("bias", "weight")]
+    assert sorted(make(name).state_dict()) == own
+    assert sorted(make(name, 2).state_dict()) == sorted([*own, *shared])
+
+
+# --- a decoder of one's own --------------------------------------------------------------------
+
+
+class LevelDecoder(Decoder):
+    """A user's decoder: the same representation for every step."""
+
+    def __init__(self, input_size, horizon, output_size, n_covariates=0):
+        super().__init__(input_size, horizon, output_size, n_covariates)
+        self.output = nn.Linear(input_size, output_size)
+
+    def decode(self, context):
+        return self.output(context).unsqueeze(1).expand(-1, self.horizon, -1)
+
+
+def test_the_base_adds_the_covariates_to_what_a_decoder_decodes():
+    decoder, (context, future) = LevelDecoder(SIZE, HORIZON, OUTPUT, 2).double(), inputs()
+    effect = decoder(context, future) - decoder.decode(context)
+    changed = future.clone()
+    changed[:, 2] += 1.0
+    moved = decoder(context, changed) - decoder.decode(context) != effect
+    assert moved.any(dim=2).any(dim=0).nonzero().flatten().tolist() == [2]
+    with pytest.raises(ValueError, match="covariates of the future, got none"):
+        decoder(context)
+    plain = LevelDecoder(SIZE, HORIZON, OUTPUT).double()
+    assert torch.equal(plain(context), plain.decode(context))
+
+
+@pytest.mark.parametrize("n_covariates", [0, 2])
+def test_a_network_with_a_decoder_of_ones_own_learns(n_covariates):
+    torch.manual_seed(0)
+    encoder, n = RecurrentEncoder(2, 8), 16
+    embedding = CovariateEmbedding(n_covariates, ())
+    network = ForecastNetwork(
+        12,
+        HORIZON,
+        encoder,
+        LevelDecoder(encoder.output_size, HORIZON, OUTPUT, n_covariates),
+        QuantileHead(OUTPUT, 1),
+        WindowScaler("last"),
+        covariates={"future": embedding} if n_covariates else None,
+    )
+    past, target = torch.randn(n, 12).cumsum(1), torch.randn(n, HORIZON)
+    future = torch.randn(n, HORIZON, n_covariates) if n_covariates else None
+
+    def loss():
+        return network.loss(network(past, future_covariates=future), target).mean()
+
+    start = loss().item()
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+    assert loss().item() < start
+    for name, parameter in network.decoder.named_parameters():
+        assert parameter.grad is not None, name
+    assert network.predict(network(past, future_covariates=future)).shape == (n, HORIZON)
+
+
+def test_a_decoder_without_decode_is_refused():
+    with pytest.raises(TypeError, match="abstract"):
+        Decoder(SIZE, HORIZON, OUTPUT)
