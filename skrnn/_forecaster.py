@@ -96,8 +96,8 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
         over a season, divided by its mean, or standardised; see :class:`skrnn.nn.WindowScaler`.
 
     log : bool or "auto", default="auto"
-        Model logarithms: of all series that are positive, or with ``"auto"`` of those of them that
-        change by shares rather than by amounts.
+        Model logarithms: of all series that are positive (or never negative and hardly ever zero),
+        or with ``"auto"`` of those of them that change by shares rather than by amounts.
 
     deseasonalize : bool or "auto", default="auto"
         Take the mean season off before the network and put it back after it: of all series of at

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 CLEAR = 1.645
 # A season is estimated from at least this many.
 LEAST_SEASONS = 3
+# Largest share of zeros in a series that is modelled as logarithms.
+MOST_ZEROS = 0.05
 # Largest exponent on the way back: beyond it a forecast is no number.
 LARGEST_LOG = 700.0
 
@@ -24,11 +26,15 @@ class SeriesTransform:
     log : ndarray of bool of shape (n_series, n_columns)
         Which are modelled as logarithms.
 
+    offset : ndarray of shape (n_series, n_columns)
+        What is added before the logarithm: 0 for positive series, more for those with zeros.
+
     season : ndarray of shape (n_series, n_columns, period)
         What is subtracted (after the logarithm) at each step of the season.
     """
 
     log: NDArray[np.bool_]
+    offset: NDArray[np.float64]
     season: NDArray[np.float64]
 
     @property
@@ -57,8 +63,9 @@ class SeriesTransform:
         """
         log = self.log[series]
         if log.any():
-            # Later values may be zero or less although none was when the choice was made.
-            positive = np.where(values > 0, values, np.nan)
+            # Later values may be smaller than all were when the choice was made.
+            lifted = values + self.offset[series]
+            positive = np.where(lifted > 0, lifted, np.nan)
             values = np.where(log, np.log(positive), values)
         return values - self.season[series].T[ticks % self.period]
 
@@ -91,7 +98,9 @@ class SeriesTransform:
         season = self.season[series[:, None], column[:, None], ticks % self.period]
         values = values + season.reshape(*season.shape, *further)
         log = self.log[series, column].reshape(-1, 1, *further)
-        return np.where(log, np.exp(np.where(log, values, 0.0).clip(max=LARGEST_LOG)), values)
+        offset = self.offset[series, column].reshape(-1, 1, *further)
+        lifted = np.exp(np.where(log, values, 0.0).clip(max=LARGEST_LOG))
+        return np.where(log, (lifted - offset).clip(min=0), values)
 
 
 def learn_transform(
@@ -115,8 +124,8 @@ def learn_transform(
         Steps in one season.
 
     log : bool or "auto"
-        True for all series that are positive, "auto" for those of them that change by shares
-        rather than by amounts.
+        True for all series that are positive, or hardly ever zero and never negative; "auto" for
+        those of them that change by shares rather than by amounts.
 
     deseasonalize : bool or "auto"
         True for all series of at least three seasons, "auto" for those of them whose season is
@@ -130,7 +139,8 @@ def learn_transform(
     Notes
     -----
     A logarithm is chosen by the profile likelihood of Box and Cox [1]_: the changes from season to
-    season of the logarithm, times the geometric mean, have a smaller sum of squares. The season is
+    season of the logarithm, times the geometric mean, have a smaller sum of squares. A series with
+    zeros is lifted by its smallest positive value first, which for counts is 1. The season is
     that of the classical decomposition, the mean of what a centred moving average over one season
     leaves. It is clear if the autocorrelation of the differenced series at one season exceeds
     its one-sided 95 % limit, as the benchmarks of the M competitions test it [2]_.
@@ -144,17 +154,22 @@ def learn_transform(
     """
     n_columns = values[0].shape[1]
     logs = np.zeros((len(values), n_columns), dtype=bool)
+    offsets = np.zeros((len(values), n_columns))
     seasons = np.zeros((len(values), n_columns, period))
     for i, series in enumerate(values):
         for j in range(n_columns):
             x = _filled(series[:, j])
             if len(x) == 0:
                 continue
-            logs[i, j] = _takes_log(x, series[:, j], period, log)
-            x = np.log(x) if logs[i, j] else x
+            offset = _log_offset(series[:, j])
+            if log is not False and offset is not None:
+                logs[i, j] = log is True or _is_multiplicative(x + offset, period)
+            if logs[i, j]:
+                offsets[i, j] = offset
+                x = np.log(x + offset)
             season = _season(x, period, deseasonalize)
             seasons[i, j] = np.roll(season, first_ticks[i] % period)
-    return SeriesTransform(logs, seasons)
+    return SeriesTransform(logs, offsets, seasons)
 
 
 def _filled(x: NDArray) -> NDArray:
@@ -165,11 +180,16 @@ def _filled(x: NDArray) -> NDArray:
     return np.interp(np.arange(len(x)), np.flatnonzero(seen), x[seen])
 
 
-def _takes_log(x: NDArray, observed: NDArray, period: int, log: bool | str) -> bool:
-    if log is False or np.nanmin(observed) <= 0:
-        return False
-    if log is True:
-        return True
+def _log_offset(x: NDArray) -> float | None:
+    """What to add before a logarithm; None where there is none to take."""
+    known = x[np.isfinite(x)]
+    if known.min() < 0 or (known == 0).mean() > MOST_ZEROS:
+        return None
+    return 0.0 if known.min() > 0 else float(known[known > 0].min())
+
+
+def _is_multiplicative(x: NDArray, period: int) -> bool:
+    """Whether a series changes by shares rather than by amounts."""
     lag = period if len(x) > 2 * period else 1
     if len(x) <= lag:
         return False

@@ -82,7 +82,7 @@ def grown(history, values, X):
 def alone(model, history, i):
     """Return the model and the history of series `i` only, with what was learned about it."""
     part, whole = copy.copy(model), model.transform
-    part.transform = SeriesTransform(whole.log[[i]], whole.season[[i]])
+    part.transform = SeriesTransform(whole.log[[i]], whole.offset[[i]], whole.season[[i]])
     part.least = model.least[[i]]
     return part, history.take(np.array([i]))
 

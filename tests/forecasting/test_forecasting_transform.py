@@ -110,11 +110,41 @@ def test_a_logarithm_is_chosen_by_the_likelihood_of_box_and_cox(rng):
 
 
 @pytest.mark.parametrize("log", [True, "auto"])
-@pytest.mark.parametrize("least", [0.0, -1.0])
-def test_what_is_not_positive_has_no_logarithm(rng, log, least):
-    x = multiplicative(rng)
-    x[3] = least
-    assert not learn(x, log=log).log.item()
+def test_what_is_negative_or_often_zero_has_no_logarithm(rng, log):
+    for low in ({3: -1.0}, {3: -1.0, 4: 0.0}, dict.fromkeys(range(0, 96, 10), 0.0)):
+        x = multiplicative(rng)
+        x[[*low]] = [*low.values()]
+        assert not learn(x, log=log).log.item()
+    assert not learn(np.zeros(96), log=log).log.item()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-6, 1e6])
+def test_a_few_zeros_are_lifted_by_the_smallest_positive_value(rng, scale):
+    x = scale * multiplicative(rng)
+    x[[3, 40]] = 0
+    x[50] = np.nan
+    transform = learn(x, log=True, deseasonalize=False)
+    assert transform.log.item()
+    assert transform.offset.item() == np.nanmin(x[x > 0])
+    forward = transform.forward(x[:, None], 0, T)
+    np.testing.assert_allclose(forward[:, 0], np.log(x + transform.offset.item()))
+    back = transform.backward(forward.T, *np.zeros((2, 1), int), T[None])
+    np.testing.assert_allclose(back[0], x, rtol=1e-12, atol=1e-12 * scale)
+    assert transform.backward(np.array([[-1e300]]), *np.zeros((2, 1), int), T[None, :1]).item() == 0
+
+
+def test_counts_are_lifted_by_one(rng):
+    x = rng.poisson(np.linspace(4, 40, 400))
+    x[[5, 6]] = 0, 1
+    assert learn(x, log=True).offset.item() == 1
+
+
+def test_whether_a_few_zeros_are_lifted_is_chosen_by_the_likelihood_too(rng):
+    walk = np.exp(rng.normal(scale=0.3, size=96).cumsum())
+    smooth = 100 + rng.normal(size=96)
+    for x, expected in ((np.rint(5 * walk / walk.min()) - 5, True), (smooth - smooth.min(), False)):
+        assert x.min() == 0
+        assert learn(x, period=1).log.item() == expected
 
 
 def test_true_and_false_are_obeyed(rng):
