@@ -20,6 +20,7 @@ from skrnn._training._callbacks import (
     StopTraining,
     TimeBudget,
 )
+from skrnn._training._heap import kept_heap
 from skrnn._training._net import Diverged
 from skrnn._training._optimizers import SCHEDULES
 
@@ -110,7 +111,8 @@ def train(
     schedule = _schedule(plan, budget, valid_set is not None)
     net.callbacks_ = _in_order(usual, schedule, budget, best, plan)
     try:
-        outcome = _run(net, (train_set, valid_set), epochs, budget)
+        with kept_heap(net.device):
+            outcome = _run(net, (train_set, valid_set), epochs, budget)
         if best.seen_ < len(net.history) and _is_whole(net.history[-1], valid_set):
             # A callback ended the training before the weights of this epoch were kept.
             best.keep(net, valid_set)
