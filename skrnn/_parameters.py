@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from skrnn.nn import POOLINGS
+from skrnn.nn import CELLS, POOLINGS
 from skrnn.nn.specs import DTYPES
 
 CONSTRAINTS: dict[str, Any] = {
-    "cell": [StrOptions({"rnn", "lstm", "gru"}), type],
+    "cell": [StrOptions(set(CELLS)), type],
     "hidden_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
     "num_layers": [Interval(Integral, 1, None, closed="left")],
     "nonlinearity": [StrOptions({"tanh", "relu"})],
@@ -44,6 +44,7 @@ CONSTRAINTS: dict[str, Any] = {
     "net_params": [dict, None],
     "warm_start": ["boolean"],
     "device": [str, torch.device],
+    "n_threads": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
     "dtype": [StrOptions({"float32", "float64"})],
     "precision": [StrOptions({"float32", "bf16", "fp16"})],
     "random_state": ["random_state"],

@@ -36,7 +36,7 @@ def test_the_last_holder_restores(calls):
 
 
 def test_an_error_restores(calls):
-    with pytest.raises(RuntimeError), kept_heap("cpu"):  # noqa: PT012
+    with pytest.raises(RuntimeError), kept_heap("cpu"):
         raise RuntimeError
     assert calls[-1] == {"before": 1}
 

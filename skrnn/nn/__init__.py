@@ -1,15 +1,6 @@
 """Recurrent networks in plain PyTorch: encoder, pooling and heads for padded batches."""
 
-from skrnn.nn.cells import (
-    CELLS,
-    MAX_STEPS,
-    CellLayer,
-    CellLike,
-    RecurrentLayer,
-    State,
-    TorchLayer,
-    make_layer,
-)
+from skrnn.nn.cells import CELLS, MAX_STEPS, CellLayer, CellLike, TorchLayer, make_layer
 from skrnn.nn.covariates import CovariateEmbedding
 from skrnn.nn.decoders import DECODERS, Decoder, DenseDecoder, SegmentDecoder
 from skrnn.nn.encoder import RecurrentEncoder
@@ -30,6 +21,7 @@ from skrnn.nn.heads import (
     StudentTHead,
     make_head,
 )
+from skrnn.nn.layers import RecurrentLayer, State
 from skrnn.nn.lengths import (
     Lengths,
     ValidSteps,
@@ -37,9 +29,11 @@ from skrnn.nn.lengths import (
     length_mask,
     reverse_within_length,
 )
+from skrnn.nn.minimal import MinGRULayer, MinLSTMLayer
 from skrnn.nn.network import SequenceNetwork
 from skrnn.nn.pooling import POOLINGS, Pooling
 from skrnn.nn.scaler import FeatureScaler
+from skrnn.nn.scans import linear_scan
 from skrnn.nn.specs import ForecastSpec, NetworkSpec
 from skrnn.nn.windows import SCALINGS, WindowScaler, last_observed
 
@@ -64,6 +58,8 @@ __all__ = [
     "Head",
     "HeadLike",
     "Lengths",
+    "MinGRULayer",
+    "MinLSTMLayer",
     "MultilabelHead",
     "NegativeBinomialHead",
     "NetworkSpec",
@@ -85,6 +81,7 @@ __all__ = [
     "check_lengths",
     "last_observed",
     "length_mask",
+    "linear_scan",
     "make_head",
     "make_layer",
     "reverse_within_length",

@@ -28,7 +28,7 @@ class RecurrentEncoder(nn.Module):
     num_layers : int, default=1
         Number of layers. With a tuple for `hidden_size`, 1 or its length.
 
-    cell : {"lstm", "gru", "rnn"} or callable, default="lstm"
+    cell : {"lstm", "gru", "rnn", "mingru", "minlstm"} or callable, default="lstm"
         The recurrent cell: a name in `CELLS`, or a class called with `(input_size, hidden_size)`.
 
     nonlinearity : {"tanh", "relu"}, default="tanh"

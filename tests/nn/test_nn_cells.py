@@ -5,10 +5,12 @@ import pytest
 import torch
 from torch import nn
 
+from skrnn import RNNClassifier
 from skrnn.nn import CELLS, CellLayer, RecurrentLayer, TorchLayer, cells, make_layer
 
 N_GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 STEP_CELLS = {"rnn": nn.RNNCell, "gru": nn.GRUCell, "lstm": nn.LSTMCell}
+TORCH_CELLS = sorted(STEP_CELLS)
 
 
 class MinimalGate(nn.Module):
@@ -61,7 +63,7 @@ def numpy_step(cell, p, x, h, c):
     return out * np.tanh(c), c
 
 
-@pytest.mark.parametrize("cell", sorted(CELLS))
+@pytest.mark.parametrize("cell", TORCH_CELLS)
 def test_one_step_is_the_written_equation(cell):
     layer = TorchLayer(cell, 3, 4).double()
     for parameter in layer.parameters():
@@ -75,7 +77,7 @@ def test_one_step_is_the_written_equation(cell):
         np.testing.assert_allclose(output[0, t].detach().numpy(), h, atol=1e-12)
 
 
-@pytest.mark.parametrize("cell", sorted(CELLS))
+@pytest.mark.parametrize("cell", TORCH_CELLS)
 def test_start_values(cell):
     layer = TorchLayer(cell, 3, 5)
     for block in layer.rnn.weight_hh_l0.split(5):
@@ -88,16 +90,17 @@ def test_start_values(cell):
         assert bool((bias == expected).all())
 
 
-def test_the_same_seed_draws_the_same_weights():
+@pytest.mark.parametrize("cell", sorted(CELLS))
+def test_the_same_seed_draws_the_same_weights(cell):
     states = []
     for _ in range(2):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(3)
-            states.append(TorchLayer("lstm", 3, 5).state_dict())
+            states.append(make_layer(cell, 3, 5).state_dict())
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-@pytest.mark.parametrize("cell", sorted(CELLS))
+@pytest.mark.parametrize("cell", TORCH_CELLS)
 def test_torch_step_cells_equal_the_built_in(cell):
     built_in, custom = make_layer(cell, 3, 4), make_layer(STEP_CELLS[cell], 3, 4)
     assert isinstance(custom, CellLayer)
@@ -129,7 +132,7 @@ def test_the_state_carries_on(cell):
 @pytest.mark.parametrize("cell", sorted(CELLS))
 @pytest.mark.parametrize("time", [8, 9, 11])
 def test_f022_chunks_equal_the_whole(cell, time, monkeypatch):
-    layer = TorchLayer(cell, 3, 4).double()
+    layer = make_layer(cell, 3, 4).double()
     x = torch.randn(2, time, 3, dtype=torch.float64, requires_grad=True)
     inputs = [x, *layer.parameters()]
     results = []
@@ -150,6 +153,24 @@ def test_f022_70_000_steps_equal_one_call():
         torch.testing.assert_close(layer(x)[0], layer.rnn(x)[0], atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("cell", sorted(CELLS))
+def test_the_state_has_one_entry_per_sequence(cell):
+    _, state = make_layer(cell, 3, 4)(torch.randn(2, 7, 3))
+    for part in state if isinstance(state, tuple) else (state,):
+        assert part.shape == (1, 2, 4)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("cell", sorted(CELLS))
+def test_every_cell_trains_in_an_estimator(cell, bidirectional, ragged, labels):
+    params = {"hidden_size": 4, "num_layers": 2, "max_epochs": 1, "lr": 0.1, "random_state": 0}
+    classifier = RNNClassifier(cell, bidirectional=bidirectional, early_stopping=False, **params)
+    probabilities = classifier.fit(ragged, labels).predict_proba(ragged)
+    assert probabilities.shape == (len(ragged), 2)
+    assert bool(np.isfinite(probabilities).all())
+    assert np.ptp(probabilities[:, 0]) > 0
+
+
 def test_relu_is_for_the_plain_cell():
     assert make_layer("rnn", 2, 3, "relu").rnn.nonlinearity == "relu"
     assert bool((make_layer("rnn", 2, 3, "relu")(torch.randn(2, 5, 2))[0] >= 0).all())
@@ -159,7 +180,8 @@ def test_relu_is_for_the_plain_cell():
 
 
 def test_f072_unknown_cell_lists_the_names():
-    with pytest.raises(ValueError, match="unknown cell 'ltsm': expected one of 'gru', 'lstm', 'r"):
+    names = "'gru', 'lstm', 'mingru', 'minlstm', 'rnn'"
+    with pytest.raises(ValueError, match=f"unknown cell 'ltsm': expected one of {names}, or"):
         make_layer("ltsm", 2, 3)
     with pytest.raises(ValueError, match="cell must be 'gru', 'lstm' or 'rnn', got 'ltsm'"):
         TorchLayer("ltsm", 2, 3)

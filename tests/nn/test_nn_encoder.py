@@ -12,7 +12,7 @@ from skrnn.nn import CELLS, Pooling, RecurrentEncoder, RecurrentLayer, cells, le
 
 LENGTHS = torch.tensor([7, 1, 4, 7, 2])
 TIME = 7
-PACKABLE = list(itertools.product(sorted(CELLS), [1, 2], [False, True]))
+PACKABLE = list(itertools.product(["gru", "lstm", "rnn"], [1, 2], [False, True]))
 
 
 class Accumulate(RecurrentLayer):

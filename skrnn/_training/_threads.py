@@ -1,0 +1,139 @@
+"""Threads: how many of them a training on the CPU uses, found by timing a few of its steps."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from numbers import Integral
+from statistics import median
+from typing import Any
+
+import joblib
+import torch
+from skorch.callbacks import Callback
+
+# Below this many multiplications per step (parameters x rows x time steps) a second thread never
+# pays, and one thread gives the same digits in every run.
+SMALL_STEP = 3e7
+# Timed steps per number of threads, and steps after which the trial is repeated.
+TIMED_STEPS, STEPS_BETWEEN_TRIALS = 3, 1000
+# Another program that wants the cores shows in steps that take this much longer.
+SLOWER = 1.5
+
+
+class FasterThreads(Callback):
+    """Time a few steps with one thread, two, four and so on, and go on with the fastest.
+
+    A second thread halves the time of a large step on an idle machine and multiplies it beside a
+    busy program, as threads wait for each other actively. The trial is therefore repeated now and
+    then, and when steps become slower. Small steps are not timed: they take one thread.
+
+    Parameters
+    ----------
+    most : int
+        Largest number of threads.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        """Plan the first trial, after a step that makes buffers."""
+        self.parameters_ = sum(p.numel() for p in net.module_.parameters())
+        self.settled_: float | None = None
+        self.pace_: list[float] = []
+        self.n_steps_ = 0
+        self._plan_trial(warm_up=1)
+
+    def _plan_trial(self, warm_up: int = 0) -> None:
+        counts = [2**k for k in range(self.most.bit_length()) if 2**k < self.most] + [self.most]
+        # In turns, so that a disturbance does not hit one of them only.
+        self.trial_ = [0] * warm_up + counts * TIMED_STEPS
+        self.times_: dict[int, list[float]] = {count: [] for count in counts}
+
+    def on_batch_begin(
+        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
+    ) -> None:
+        """Set the number of threads of a step in a trial, and start the clock."""
+        if not training:
+            return
+        self.work_ = self.parameters_ * net.steps_of(batch[0])
+        if self.trial_ and self.work_ < SMALL_STEP:
+            _set(1)
+        elif self.trial_ and self.trial_[0]:
+            _set(self.trial_[0])
+        self.start_ = time.perf_counter()
+
+    def on_batch_end(
+        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
+    ) -> None:
+        """Record the time; at the end of a trial go on with the fastest."""
+        if not training or self.work_ < SMALL_STEP:
+            return
+        # Batches of sequences differ in length.
+        pace = (time.perf_counter() - self.start_) / self.work_
+        self.n_steps_ += 1
+        if self.trial_:
+            count = self.trial_.pop(0)
+            if count:
+                self.times_[count].append(pace)
+            if not self.trial_:
+                self._settle()
+            return
+        self.pace_.append(pace)
+        if self.n_steps_ % STEPS_BETWEEN_TRIALS == 0:
+            self._plan_trial()
+
+    def _settle(self) -> None:
+        paces = {count: median(times) for count, times in self.times_.items()}
+        best = min(paces, key=lambda count: paces[count])
+        self.settled_, self.pace_ = paces[best], []
+        _set(best)
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Plan another trial if the steps of this epoch were slower than those of the last one."""
+        if self.settled_ and self.pace_ and median(self.pace_) > SLOWER * self.settled_:
+            self._plan_trial()
+        self.pace_ = []
+
+
+def thread_callbacks(n_threads: int | str | None, device: torch.device | str) -> list[Callback]:
+    """Callbacks that look for a number of threads: one for "auto" on the CPU, else none.
+
+    In a thread or process that shares the cores with others, such as a worker of a search, nothing
+    is looked for: the number there is left as it is.
+    """
+    most = min(torch.get_num_threads(), joblib.cpu_count())
+    alone = threading.current_thread() is threading.main_thread()
+    if n_threads != "auto" or torch.device(device).type != "cpu" or most == 1 or not alone:
+        return []
+    return [FasterThreads(most)]
+
+
+@contextmanager
+def own_threads(n_threads: int | str | None) -> Iterator[None]:
+    """Use a number of threads inside the block, and what was set before afterwards."""
+    before = torch.get_num_threads()
+    if isinstance(n_threads, Integral):
+        _set(int(n_threads))
+    try:
+        yield
+    finally:
+        _set(before)
+
+
+def _set(count: int) -> None:
+    if count != torch.get_num_threads():
+        torch.set_num_threads(count)
+
+
+def _one_thread_after_fork() -> None:
+    # The child has none of the threads that OpenMP would wait for.
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_one_thread_after_fork)

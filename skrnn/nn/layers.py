@@ -1,0 +1,68 @@
+"""Layers: what every recurrent layer must do."""
+
+from abc import ABC, abstractmethod
+from typing import TypeAlias
+
+from torch import Tensor, nn
+
+__all__ = ["RecurrentLayer", "State"]
+
+State: TypeAlias = Tensor | tuple[Tensor, ...]
+
+
+class RecurrentLayer(nn.Module, ABC):
+    """Base of recurrent layers: one layer, one direction.
+
+    Subclass it to give :class:`RecurrentEncoder` a layer of your own: the class is called with
+    `(input_size, hidden_size)`. The output at a step may depend on earlier steps only.
+
+    Parameters
+    ----------
+    output_size : int
+        Number of features of the output. Values in `[1, inf)`.
+
+    See Also
+    --------
+    CellLayer : Makes a layer of a module that computes one step.
+
+    Examples
+    --------
+    A leaky running sum of a linear map:
+
+    >>> import torch
+    >>> from skrnn.nn import RecurrentEncoder, RecurrentLayer
+    >>> class RunningMean(RecurrentLayer):
+    ...     def __init__(self, input_size, hidden_size):
+    ...         super().__init__(hidden_size)
+    ...         self.linear = torch.nn.Linear(input_size, hidden_size)
+    ...     def forward(self, x, state=None):
+    ...         steps = torch.arange(1, x.shape[1] + 1, dtype=x.dtype)
+    ...         return self.linear(x).cumsum(1) / steps[:, None], None
+    >>> RecurrentEncoder(3, 8, cell=RunningMean)(torch.ones(2, 5, 3)).shape
+    torch.Size([2, 5, 8])
+    """
+
+    def __init__(self, output_size: int) -> None:
+        super().__init__()
+        self.output_size = output_size
+
+    @abstractmethod
+    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
+        """Run over all time steps.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, time, features)
+            The input, `time >= 1`.
+
+        state : Tensor, tuple of Tensor or None, default=None
+            The state after earlier steps, as returned; None starts from zero.
+
+        Returns
+        -------
+        output : Tensor of shape (batch, time, output_size)
+            The output at every step.
+
+        state : Tensor, tuple of Tensor or None
+            The state after the last step.
+        """

@@ -1,0 +1,147 @@
+"""Threads of a training: the faster number is found, and what was set before comes back."""
+
+import multiprocessing
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from skrnn import RNNClassifier
+from skrnn._training import _threads
+from skrnn._training._threads import FasterThreads, own_threads, thread_callbacks
+
+
+class Machine:
+    """Stands in for torch's threads and the clock: a step lasts as long as it is told to."""
+
+    def __init__(self):
+        self.count, self.now, self.seconds = 2, 0.0, {}
+
+    def step(self, callback, rows=10**6):
+        net, batch = SimpleNamespace(steps_of=lambda inputs: rows), ({}, None)
+        callback.on_batch_begin(net, batch=batch, training=True)
+        self.now += self.seconds[self.count] * rows / 10**6
+        callback.on_batch_end(net, batch=batch, training=True)
+        return self.count
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    found = Machine()
+    monkeypatch.setattr(_threads.torch, "get_num_threads", lambda: found.count)
+    monkeypatch.setattr(
+        _threads.torch, "set_num_threads", lambda count: setattr(found, "count", count)
+    )
+    monkeypatch.setattr(_threads.time, "perf_counter", lambda: found.now)
+    return found
+
+
+def started(most):
+    callback = FasterThreads(most)
+    callback.on_train_begin(SimpleNamespace(module_=torch.nn.Linear(10, 10)))
+    return callback
+
+
+@pytest.mark.parametrize("best", [1, 2, 4, 6])
+def test_the_fastest_number_is_kept(machine, best):
+    machine.seconds = {n: 1.0 if n == best else 2.0 for n in (1, 2, 4, 6)}
+    callback = started(6)
+    used = [machine.step(callback) for _ in range(40)]
+    assert set(used[1:13]) == {1, 2, 4, 6}
+    assert set(used[13:]) == {best}
+
+
+def test_batches_of_other_sizes_are_compared_by_their_work(machine):
+    machine.seconds = {1: 1.0, 2: 1.5}
+    callback = started(2)
+    used = [machine.step(callback, rows) for rows in (10**6, 9 * 10**6, 10**6) * 10]
+    assert set(used[7:]) == {1}
+
+
+def test_small_steps_take_one_thread(machine):
+    machine.seconds = {1: 9.0, 2: 1.0}
+    callback = started(2)
+    assert {machine.step(callback, rows=100) for _ in range(20)} == {1}
+
+
+def test_steps_that_become_slower_are_tried_again(machine):
+    machine.seconds = {1: 1.5, 2: 1.0}
+    callback = started(2)
+    assert [machine.step(callback) for _ in range(20)][-1] == 2
+    callback.on_epoch_end(None)
+    machine.seconds = {1: 1.5, 2: 9.0}
+    assert machine.step(callback) == 2
+    callback.on_epoch_end(None)
+    assert [machine.step(callback) for _ in range(10)][-1] == 1
+
+
+def test_now_and_then_it_is_tried_again(machine, monkeypatch):
+    monkeypatch.setattr(_threads, "STEPS_BETWEEN_TRIALS", 20)
+    machine.seconds = {1: 1.0, 2: 9.0}
+    callback = started(2)
+    assert [machine.step(callback) for _ in range(19)][-1] == 1
+    machine.seconds = {1: 1.0, 2: 0.5}
+    assert [machine.step(callback) for _ in range(20)][-1] == 2
+
+
+def test_nothing_is_looked_for_where_cores_are_shared(monkeypatch):
+    monkeypatch.setattr(_threads.torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(_threads.joblib, "cpu_count", lambda: 6)
+    (callback,) = thread_callbacks("auto", "cpu")
+    assert callback.most == 6
+    assert thread_callbacks("auto", "cuda") == thread_callbacks(None, "cpu") == []
+    assert thread_callbacks(2, "cpu") == []
+    found = []
+    worker = threading.Thread(target=lambda: found.append(thread_callbacks("auto", "cpu")))
+    worker.start()
+    worker.join()
+    assert found == [[]]
+    monkeypatch.setattr(_threads.joblib, "cpu_count", lambda: 1)
+    assert thread_callbacks("auto", "cpu") == []
+
+
+def test_what_was_set_before_comes_back(machine):
+    with own_threads(3):
+        assert machine.count == 3
+    assert machine.count == 2
+    with pytest.raises(RuntimeError), own_threads(3):
+        raise RuntimeError
+    assert machine.count == 2
+    with own_threads("auto"):
+        machine.count = 1
+    assert machine.count == 2
+
+
+@pytest.mark.parametrize("n_threads", ["auto", 1, 2, None])
+def test_a_fit_leaves_the_number_of_threads_alone(n_threads):
+    X = np.random.default_rng(0).normal(size=(40, 5, 2))
+    before = torch.get_num_threads()
+    model = RNNClassifier(hidden_size=3, max_epochs=2, n_threads=n_threads, device="cpu")
+    model.fit(X, X[:, 0, 0] > 0)
+    assert torch.get_num_threads() == before
+
+
+def _fit_in_child(connection):
+    X = np.random.default_rng(0).normal(size=(40, 5, 2))
+    RNNClassifier(hidden_size=3, max_epochs=1, device="cpu").fit(X, X[:, 0, 0] > 0)
+    connection.send(torch.get_num_threads())
+
+
+@pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork"
+)
+def test_f094_a_fit_in_a_forked_child_ends():
+    X = np.random.default_rng(0).normal(size=(400, 20, 2))
+    RNNClassifier(hidden_size=32, max_epochs=1, n_threads=2, device="cpu").fit(X, X[:, 0, 0] > 0)
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=_fit_in_child, args=(sender,))
+    child.start()
+    try:
+        assert receiver.poll(60)
+        assert receiver.recv() == 1
+    finally:
+        child.kill()
+        child.join()
