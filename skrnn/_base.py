@@ -73,6 +73,8 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             samples = self._prepare(X, y, sample_weight, reset=not warm, classes=classes)
             seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
             training, validation = self._hold_out(samples, groups, seed)
+            # What is copied by now would stay in memory during the training.
+            del samples
             device = resolve_device(self.device)
             with own_randomness(seed, device):
                 if warm:
@@ -83,7 +85,9 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
                 # What was calibrated with other weights is void, also after Ctrl-C.
                 self._calibrate(None)
                 metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-                self._train(training, validation, {"X": X, "y": y, "metadata": metadata})
+                train_set = self._dataset(training)
+                del training
+                self._train(train_set, validation, {"X": X, "y": y, "metadata": metadata})
             try:
                 self._calibrate(validation)
             except KeyboardInterrupt:
@@ -112,7 +116,9 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
                     self.net_ = copy.deepcopy(self.net_)
                     self.net_.adopt(self.lr, self.batch_size, self.gradient_clip_value)
                 self._calibrate(None)
-                plan = TrainingPlan(lr_schedule=None, verbose=int(self.verbose))
+                plan = TrainingPlan(
+                    lr_schedule=None, verbose=int(self.verbose), n_threads=self.n_threads
+                )
                 self._conclude(train(self.net_, self._dataset(samples), None, 1, plan))
         return self
 
@@ -202,8 +208,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         if reset:
             self.vocabulary_size_ = self.vocabulary_size or max(largest + 1, 2)
         if largest >= self.vocabulary_size_:
-            step = int(sequences.values[:, 0].argmax())
-            i = int(np.searchsorted(sequences.offsets, step, side="right")) - 1
+            i, _ = sequences.find(sequences.values[:, 0] == largest)
             raise ValueError(
                 f"token id {largest} in sequence {i} is outside the vocabulary of "
                 f"{self.vocabulary_size_}; map unknown tokens to 1, or set vocabulary_size."
@@ -229,7 +234,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             return samples, self._check(split[0], split[1], None, reset=False)
         n_samples = len(samples.sequences)
         if groups is not None:
-            check_consistent_length(samples.sequences.offsets[1:], groups)
+            check_consistent_length(samples.sequences.starts, groups)
         enough = n_samples >= HOLDOUT_FROM or split is not None
         if not (enough if self.early_stopping == "auto" else self.early_stopping):
             return samples, None
@@ -318,7 +323,9 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         """Further arguments of the net class; none by default."""
         return {}
 
-    def _train(self, training: Samples, validation: Samples | None, seen: dict[str, Any]) -> None:
+    def _train(
+        self, train_set: SequenceDataset, validation: Samples | None, seen: dict[str, Any]
+    ) -> None:
         extra = []
         if hasattr(self, "_skl_callbacks") and hasattr(self, "_init_callback_context"):
             context = self._init_callback_context(max_subtasks=self.max_epochs)
@@ -331,10 +338,11 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             patience=None if self.early_stopping is False else self.n_iter_no_change,
             tol=self.tol,
             verbose=int(self.verbose),
+            n_threads=self.n_threads,
             extra=extra,
         )
         valid_set = None if validation is None else self._dataset(validation)
-        outcome = train(self.net_, self._dataset(training), valid_set, self.max_epochs, plan)
+        outcome = train(self.net_, train_set, valid_set, self.max_epochs, plan)
         self._conclude(outcome)
         if extra:
             context.call_on_fit_task_end(

@@ -28,10 +28,12 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     Parameters
     ----------
-    cell : {"lstm", "gru", "rnn"} or class, default="lstm"
+    cell : {"lstm", "gru", "rnn", "mingru", "minlstm"} or class, default="lstm"
         Recurrent layer, as in :class:`torch.nn.LSTM`, :class:`torch.nn.GRU` and
-        :class:`torch.nn.RNN`. A class is called with ``(input_size, hidden_size)`` and steps like
-        :class:`torch.nn.LSTMCell`, or is a :class:`skrnn.nn.RecurrentLayer`.
+        :class:`torch.nn.RNN`; or a minimal one, which trains faster on long sequences, as in
+        :class:`skrnn.nn.MinGRULayer` and :class:`skrnn.nn.MinLSTMLayer`. A class is called with
+        ``(input_size, hidden_size)`` and steps like :class:`torch.nn.LSTMCell`, or is a
+        :class:`skrnn.nn.RecurrentLayer`.
 
     hidden_size : int or tuple of int, default=64
         Size of the state, or one size per layer as ``(64, 32)``. Values in ``[1, inf)``. Time and
@@ -147,6 +149,10 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
     device : str, default="auto"
         Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"`` takes CUDA when
         present, else the CPU.
+
+    n_threads : int, "auto" or None, default="auto"
+        Threads of a training on the CPU, restored after it. ``"auto"`` takes one for small steps
+        and times a few of the others for the fastest number up to torch's; None leaves torch's.
 
     dtype : {"float32", "float64"}, default="float32"
         Type of weights and inputs. float64 is exact enough for conformance tests and several times
@@ -275,6 +281,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         net_params: dict[str, Any] | None = None,
         warm_start: bool = False,
         device: str = "auto",
+        n_threads: int | str | None = "auto",
         dtype: str = "float32",
         precision: str = "float32",
         random_state: int | np.random.RandomState | None = None,
@@ -310,6 +317,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.net_params = net_params
         self.warm_start = warm_start
         self.device = device
+        self.n_threads = n_threads
         self.dtype = dtype
         self.precision = precision
         self.random_state = random_state

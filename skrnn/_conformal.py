@@ -59,6 +59,25 @@ class Residuals:
         return shifted
 
 
+def values_needed(alpha: NDArray) -> int:
+    """Fewest held-out values from which all these levels can be calibrated.
+
+    Parameters
+    ----------
+    alpha : ndarray of shape (n_alpha,)
+        Levels in ``(0, 1)``.
+
+    Returns
+    -------
+    n_values : int
+        With fewer, the largest error seen stands in for the exact bound, which is infinite: the
+        quantile is taken over the errors and infinity (R. Tibshirani et al., "Conformal Prediction
+        Under Covariate Shift", 2019, lemma 1).
+    """
+    tail = float(np.minimum(alpha, 1 - alpha).min())
+    return int(np.ceil((1 - 1e-9) / tail)) - 1
+
+
 def _predicted(head: Any, raw: Tensor, alpha: NDArray) -> NDArray:
     if hasattr(head, "quantiles"):
         return head.quantiles(raw, alpha).detach().numpy()

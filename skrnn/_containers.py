@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from skrnn._sequences import Sequences
+from skrnn._windows import Windows
+
+# Columns of dates and durations, in the words of numpy, pandas, polars and Arrow.
+_DATES = re.compile("date|time|duration|period", re.IGNORECASE)
+_FROM_TABLE = "skrnn.preprocessing.sequences_from_frame"
 
 
 def to_sequences(X: Any, name: str, dtype: Any) -> Sequences | Any:
@@ -33,15 +41,31 @@ def to_sequences(X: Any, name: str, dtype: Any) -> Sequences | Any:
         Converted sequences, or X itself when it is a matrix of numbers, whose checks are
         scikit-learn's.
     """
+    if isinstance(X, Windows):
+        if len(X):
+            return windows_to_sequences(X, dtype) if X.ndim == 3 else X
+        X = np.asarray(X)
     X = _to_numpy(X, name)
     cells = _list_columns(X)
     if cells is not None:
         return _from_cells(*cells, dtype)
     if _is_collection(X):
         return _from_items(list(X), name, dtype)
-    if getattr(X, "ndim", None) == 3:
+    n_axes = getattr(X, "ndim", 0)
+    if n_axes == 3:
         return _from_3d(X, dtype)
+    if n_axes > 3:
+        raise ValueError(
+            f"Found array with dim {n_axes}, while dim <= 3 is required by {name}; the axes are "
+            "(n_samples, n_timesteps, n_features)."
+        )
     return X
+
+
+def windows_to_sequences(X: Windows, dtype: Any) -> Sequences:
+    """Read windows where they lie, with values of the wanted dtype."""
+    sequences = Sequences.from_windows(X)
+    return sequences.with_values(_cast(sequences.values, 0, dtype))
 
 
 # -- recognising a container ------------------------------------------------------------------
@@ -49,6 +73,7 @@ def to_sequences(X: Any, name: str, dtype: Any) -> Sequences | Any:
 
 def _to_numpy(X: Any, name: str) -> Any:
     """Turn tensors and columns of foreign frames into numpy; refuse what cannot hold sequences."""
+    _refuse_what_is_no_list(X, name)
     kind = type(X).__module__.split(".")[0]
     if kind == "torch":
         return _tensor_to_numpy(X)
@@ -68,6 +93,25 @@ def _to_numpy(X: Any, name: str) -> Any:
     if isinstance(X, list | tuple) and _is_box(X):
         return np.asarray(X)
     return X
+
+
+def _refuse_what_is_no_list(X: Any, name: str) -> None:
+    """Refuse groups of a table, dicts, and iterables without positions."""
+    if "GroupBy" in type(X).__name__:
+        raise TypeError(
+            f"{name} got the groups of a table; turn the table itself into a list of sequences "
+            f"with {_FROM_TABLE}."
+        )
+    # Some sparse matrices are dicts as well.
+    if hasattr(X, "shape") or hasattr(X, "__array__"):
+        return
+    if isinstance(X, Mapping):
+        raise TypeError(
+            f"{name} got a {type(X).__name__}; pass a list of sequences. If its values are the "
+            "sequences, that is list(X.values())."
+        )
+    if isinstance(X, Iterable) and not hasattr(X, "__getitem__"):
+        raise TypeError(f"{name} got a {type(X).__name__}; pass a list of sequences, as list(X).")
 
 
 def _refuse_nothing_and_text(X: Any, name: str) -> None:
@@ -153,7 +197,13 @@ def _list_columns(X: Any) -> tuple[list[list[NDArray]], list[str] | None] | None
         columns = [X[name].tolist() for name in names]
     else:
         return None
-    if not all(_is_nested(column[0]) for column in columns):
+    nested = [_is_nested(column[0]) for column in columns]
+    if not all(nested):
+        if any(nested):
+            raise ValueError(
+                f"column {names[nested.index(False)]!r} of X holds no sequences, as column "
+                f"{names[nested.index(True)]!r} does; leave it out."
+            )
         return None
     named = names if all(isinstance(name, str) for name in names) else None
     return [[np.asarray(cell) for cell in column] for column in columns], named
@@ -200,9 +250,11 @@ def _as_steps(item: Any, i: int, name: str, dtype: Any) -> NDArray:
         )
     if type(item).__module__.split(".")[0] == "torch":
         item = _tensor_to_numpy(item)
-    if isinstance(item, pd.DataFrame | pd.Series):
-        item = _frame_to_numpy(item, i)
-    array = _cast(np.asarray(item), i, dtype)
+    try:
+        array = _cast(_to_array(item, i), i, dtype)
+    except (TypeError, ValueError) as error:
+        _refuse_column_of_sequence(item, i, error)
+        raise
     if array.ndim == 1:
         return array.reshape(-1, 1)
     if array.ndim != 2:
@@ -213,17 +265,34 @@ def _as_steps(item: Any, i: int, name: str, dtype: Any) -> NDArray:
     return array
 
 
+def _to_array(item: Any, i: int) -> NDArray:
+    """One sequence as an array of any type."""
+    if isinstance(item, pd.DataFrame | pd.Series):
+        return _frame_to_numpy(item, i)
+    # Beside numbers, polars would turn dates into numbers.
+    _refuse_column_of_sequence(item, i)
+    try:
+        return np.asarray(item)
+    except ValueError as error:
+        parts = ", ".join(type(part).__name__ for part in islice(item, 2))
+        raise ValueError(
+            f"sequence {i} is no array but a {type(item).__name__} of {parts}, ...; every sequence "
+            "is (n_timesteps, n_features)."
+        ) from error
+
+
 def _frame_to_numpy(frame: Any, i: int) -> NDArray:
     dtypes = frame.dtypes if isinstance(frame, pd.DataFrame) else [frame.dtype]
     if all(isinstance(dtype, np.dtype) for dtype in dtypes):
         return frame.to_numpy()
+    _refuse_column_of_sequence(frame, i)
     # Nullable and arrow columns turn into objects unless a float type is asked for.
     try:
         return frame.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
         kinds = sorted({str(dtype) for dtype in dtypes})
         raise ValueError(
-            f"sequence {i} has columns of dtype {', '.join(kinds)}; sequences must hold numbers."
+            f"sequence {i} has dtype {', '.join(kinds)}; sequences must hold numbers."
         ) from error
 
 
@@ -263,6 +332,86 @@ def _common_names(items: Iterable[Any]) -> tuple[str, ...] | None:
             )
         names = tuple(columns)
     return names
+
+
+# -- columns that hold no numbers -------------------------------------------------------------
+
+
+@contextmanager
+def naming_the_column(X: Any) -> Iterator[None]:
+    """Name the column of a table that holds no numbers, when reading the table fails.
+
+    Parameters
+    ----------
+    X : array-like or frame
+        Table of one univariate sequence per row. About arrays nothing is said.
+
+    Raises
+    ------
+    ValueError
+        If a column holds no numbers.
+    """
+    _refuse_column_of_table(X)
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if "feature names" not in str(error):
+            _refuse_column_of_table(X, error)
+        raise
+
+
+def _refuse_column_of_table(X: Any, error: Exception | None = None) -> None:
+    found = _column_without_numbers(X, dates_only=error is None)
+    if found is not None:
+        reason = "" if error is None else f" ({error})"
+        raise ValueError(
+            f"column {found[0]!r} of X has dtype {found[1]}; sequences must hold numbers{reason}. "
+            "Each row of a 2-D X is a sequence; turn a long table, which has a row per time step, "
+            f"into sequences with {_FROM_TABLE}."
+        ) from error
+
+
+def _refuse_column_of_sequence(item: Any, i: int, error: Exception | None = None) -> None:
+    found = _column_without_numbers(item, dates_only=error is None)
+    if found is not None:
+        raise ValueError(
+            f"sequence {i} has a column {found[0]!r} of dtype {found[1]}; sequences must hold "
+            "numbers. Encode it as numbers or leave it out, or turn the long table into sequences "
+            f"with {_FROM_TABLE}, which leaves out ids and times."
+        ) from error
+
+
+def _column_without_numbers(frame: Any, dates_only: bool) -> tuple[Any, Any] | None:
+    """Name and type of the first column of a frame that holds dates or else no numbers."""
+    kind = type(frame).__module__.split(".")[0] if hasattr(frame, "columns") else None
+    if kind in ("pandas", "polars"):
+        columns = zip(frame.columns, frame.dtypes, strict=True)
+    elif kind == "pyarrow":
+        columns = zip(frame.column_names, frame.schema.types, strict=True)
+    else:
+        return None
+    for j, (name, dtype) in enumerate(columns):
+        if _DATES.search(str(dtype)):
+            return name, dtype
+        if not dates_only:
+            values = np.asarray(frame.iloc[:, j] if kind == "pandas" else frame[name])
+            if not _are_numbers(values):
+                return name, dtype
+    return None
+
+
+def _are_numbers(values: NDArray) -> bool:
+    if values.dtype.kind in "biufc":
+        return True
+    try:
+        # The missing values of pandas are no floats by themselves.
+        pd.Series(values).to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+# -- blocks -----------------------------------------------------------------------------------
 
 
 def _from_3d(X: NDArray, dtype: Any) -> Sequences:

@@ -15,7 +15,7 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
 from skrnn._forecasting._ahead import Steps, forecast_ahead, forecast_within, spans_ahead
-from skrnn._forecasting._covariates import missing_rows
+from skrnn._forecasting._explain import apart, explained, missing_rows
 from skrnn._forecasting._guard import Guard
 from skrnn._forecasting._history import History
 from skrnn._forecasting._inputs import Inputs
@@ -27,6 +27,7 @@ from skrnn._forecasting._setup import (
     POINT_LOSSES,
     check_complete,
     check_counts,
+    check_levels,
     least_length,
     model_options,
     sizes_of,
@@ -55,7 +56,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
 
     Parameters
     ----------
-    cell : {"lstm", "gru", "rnn"} or class, default="lstm"
+    cell : {"lstm", "gru", "rnn", "mingru", "minlstm"} or class, default="lstm"
         Recurrent layer: a name, a step cell class or a :class:`skrnn.nn.RecurrentLayer` class.
 
     hidden_size : int or tuple of int, default=128
@@ -128,7 +129,8 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
 
     categorical : list of column names or "auto", default="auto"
         Columns of X that hold categories. ``"auto"`` takes those of text, category and bool.
-        Categories that were not seen in `fit` are read as unknown.
+        Categories that were not seen in `fit` are read as unknown; a warning says so where a column
+        holds no others.
 
     missing : {"mask", "error"}, default="mask"
         What to do about NaN in y: mask it, so that it is neither read nor learned from, or raise.
@@ -203,6 +205,10 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
 
     device : str or torch.device, default="auto"
         Where to compute; ``"auto"`` is CUDA when present, else the CPU.
+
+    n_threads : int, "auto" or None, default="auto"
+        Threads of a training on the CPU, restored after it. ``"auto"`` takes one for small steps
+        and times a few of the others for the fastest number up to torch's; None leaves torch's.
 
     dtype : {"float32", "float64"}, default="float32"
         Type of the weights.
@@ -337,6 +343,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
         callbacks: Any = None,
         net_params: dict[str, Any] | None = None,
         device: Any = "auto",
+        n_threads: int | str | None = "auto",
         dtype: str = "float32",
         precision: str = "float32",
         random_state: Any = None,
@@ -384,6 +391,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
         self.callbacks = callbacks
         self.net_params = net_params
         self.device = device
+        self.n_threads = n_threads
         self.dtype = dtype
         self.precision = precision
         self.random_state = random_state
@@ -393,6 +401,10 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
         self._y, self._X = None, None
 
     # -- fitting ------------------------------------------------------------------------------
+
+    def _check_X_y(self, X: Any = None, y: Any = None, **options: Any) -> Any:
+        with explained(y, X):
+            return super()._check_X_y(X, y, **options)
 
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> RNNForecaster:
         self._check_params()
@@ -406,6 +418,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
             self._check_columns(panel, pretrained)
             warn_of_other_season(self.sp, panel, pretrained.period)
             self._history = History.of(panel, X, pretrained.inputs)
+            pretrained.inputs.warn_of_unseen(X, pretrained.inputs.columns)
             model = copy.copy(pretrained).adapt(panel, self._history.arrays())
         self._conclude("model_", model)
         return self
@@ -428,7 +441,9 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
         panel, model = self._read(y), copy.copy(self.pretrained_model_)
         self._check_columns(panel, model)
         warn_of_other_season(self.sp, panel, model.period)
-        history = History.of(panel, self._rows_of(X, y), model.inputs)
+        X = self._rows_of(X, y)
+        history = History.of(panel, X, model.inputs)
+        model.inputs.warn_of_unseen(X, model.inputs.columns)
         self._conclude("pretrained_model_", model.update(panel, history.arrays(), self._seed()))
         return self
 
@@ -462,6 +477,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
         clock = self._history.panel.clock
         try:
             history = self._history.extend(self._read(y, clock), X, self.gaps)
+            history.inputs.warn_of_unseen(X, history.inputs.columns)
             panel, model = history.panel, copy.copy(self.model_)
             if update_params:
                 model.update(panel, history.arrays(), self._seed())
@@ -506,9 +522,8 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
         """Rows of X that go with y: all of y must be there, and later ones are not to be known."""
         if X is None or X.index.equals(y.index):
             return X
-        absent = missing_rows(X.index, y.index)
-        if absent:
-            raise ValueError(f"X has no rows for {absent}.")
+        if missing_rows(X.index, y.index):
+            raise ValueError(apart(y.index, X.index))
         if self.gaps == "error":
             return X[X.index.isin(y.index)]
         # Rows of X in the gaps of y are known.
@@ -530,6 +545,72 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
         ticks = self._ticks(fh, self._history.panel)
         steps = self._forecast(ticks, X, np.empty(0))
         return self._frame(steps.point, ticks, None)
+
+    def predict_interval(
+        self, fh: Any = None, X: Any = None, coverage: float | Sequence[float] = 0.9
+    ) -> pd.DataFrame:
+        """Forecast intervals.
+
+        Parameters
+        ----------
+        fh : int, list of int, ForecastingHorizon or None, default=None
+            Steps to forecast; None takes those of `fit`.
+
+        X : DataFrame or None, default=None
+            Covariates of the steps to forecast.
+
+        coverage : float or sequence of float, default=0.9
+            Probabilities in ``(0, 1)``.
+
+        Returns
+        -------
+        intervals : DataFrame
+            One row per step (and series). The levels of the columns are the column of `y`, the
+            coverage, and "lower" or "upper".
+
+        Raises
+        ------
+        NotFittedError
+            If the forecaster is not fitted.
+
+        ValueError
+            If a coverage is no probability, if X lacks rows, or if nothing was learned of the
+            spread: a point loss without calibration.
+        """
+        return super().predict_interval(fh, X, check_levels(coverage, "coverage"))
+
+    def predict_quantiles(
+        self, fh: Any = None, X: Any = None, alpha: float | Sequence[float] | None = None
+    ) -> pd.DataFrame:
+        """Forecast quantiles.
+
+        Parameters
+        ----------
+        fh : int, list of int, ForecastingHorizon or None, default=None
+            Steps to forecast; None takes those of `fit`.
+
+        X : DataFrame or None, default=None
+            Covariates of the steps to forecast.
+
+        alpha : float, sequence of float or None, default=None
+            Levels in ``(0, 1)``; None takes 0.05 and 0.95.
+
+        Returns
+        -------
+        quantiles : DataFrame
+            One row per step (and series). The levels of the columns are the column of `y` and the
+            level.
+
+        Raises
+        ------
+        NotFittedError
+            If the forecaster is not fitted.
+
+        ValueError
+            As :meth:`predict_interval`.
+        """
+        levels = None if alpha is None else check_levels(alpha, "alpha")
+        return super().predict_quantiles(fh, X, levels)
 
     def _predict_quantiles(
         self, fh: Any, X: pd.DataFrame | None, alpha: Sequence[float]
@@ -568,7 +649,8 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
             steps = forecast_within(model, panel, history.arrays(), ticks, alpha)
         n_steps = int(ahead.max(initial=0))
         if n_steps > 0:
-            self.model_.inputs.check_future(X, self._future_rows(ahead))
+            model.inputs.check_future(X, self._future_rows(ahead))
+            model.inputs.warn_of_unseen(X, model.inputs.known)
             future = model.inputs.read(X, panel.clock, past=False)
             features = history.arrays_ahead(spans_ahead(model, panel, n_steps), future)
             found = forecast_ahead(model, panel, features, n_steps, alpha)
@@ -680,7 +762,8 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
             folds that are not ordered in time; or if `y` has no index that could tell.
         """
         if fh is not None or self._fh_in_fit:
-            return super().score(y, X=X, fh=fh)
+            with explained(y):
+                return super().score(y, X=X, fh=fh)
         self.check_is_fitted()
         if not isinstance(y, pd.Series | pd.DataFrame):
             raise ValueError("y has no time index; pass a Series or DataFrame, here and to fit.")
@@ -688,7 +771,9 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
         times = index.get_level_values(-1)
         panel = self._history.panel
         # A fold from the middle of the data also leaves a gap in what was trained on.
-        after = panel.clock.ticks(times) > panel.last_ticks.max()
+        with explained(y):
+            ticks = panel.clock.ticks(times)
+        after = ticks > panel.last_ticks.max()
         # Where gaps are filled, nothing tells a fold from the middle that was left out.
         if not (after.all() or (self.gaps == "error" and self._has_seen(index))):
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skrnn._base import RecurrentEstimator
-from skrnn._conformal import Residuals
+from skrnn._conformal import MAX_VALUES, Residuals, values_needed
 from skrnn._parameters import CONSTRAINTS
 from skrnn._sequences import Sequences
 from skrnn._targets import Samples, TargetScaling, check_numbers
@@ -41,10 +42,12 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
 
     Parameters
     ----------
-    cell : {"lstm", "gru", "rnn"} or class, default="lstm"
+    cell : {"lstm", "gru", "rnn", "mingru", "minlstm"} or class, default="lstm"
         Recurrent layer, as in :class:`torch.nn.LSTM`, :class:`torch.nn.GRU` and
-        :class:`torch.nn.RNN`. A class is called with ``(input_size, hidden_size)`` and steps like
-        :class:`torch.nn.LSTMCell`, or is a :class:`skrnn.nn.RecurrentLayer`.
+        :class:`torch.nn.RNN`; or a minimal one, which trains faster on long sequences, as in
+        :class:`skrnn.nn.MinGRULayer` and :class:`skrnn.nn.MinLSTMLayer`. A class is called with
+        ``(input_size, hidden_size)`` and steps like :class:`torch.nn.LSTMCell`, or is a
+        :class:`skrnn.nn.RecurrentLayer`.
 
     hidden_size : int or tuple of int, default=64
         Size of the state, or one size per layer as ``(64, 32)``. Values in ``[1, inf)``. Time and
@@ -158,7 +161,8 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
 
     calibrate : bool, default=True
         Correct quantiles and intervals with the validation part, if there is one, so that they
-        cover what they claim (split conformal prediction).
+        cover what they claim (split conformal prediction). Without one they are the network's own,
+        and a warning says so; False takes them as they are and warns of nothing.
 
     callbacks : list of skorch callbacks or None, default=None
         Callbacks, or pairs (name, callback), that run during training. They are cloned first.
@@ -173,6 +177,10 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
     device : str, default="auto"
         Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"`` takes CUDA when
         present, else the CPU.
+
+    n_threads : int, "auto" or None, default="auto"
+        Threads of a training on the CPU, restored after it. ``"auto"`` takes one for small steps
+        and times a few of the others for the fastest number up to torch's; None leaves torch's.
 
     dtype : {"float32", "float64"}, default="float32"
         Type of weights and inputs. float64 is exact enough for conformance tests and several times
@@ -237,8 +245,8 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
     ``y - q(x)`` over the validation part, rounded outwards; intervals are pairs of them and cover
     at least what they claim for exchangeable data [3]_, up to the small effect of early stopping on
     the same part. Weights do not enter. With ``return_sequences=True`` one random step per held-out
-    sequence takes part. With fewer than ``2 / (1 - coverage)`` held-out values the bounds are the
-    extreme residuals seen and cover less.
+    sequence takes part. With fewer than ``2 / (1 - coverage) - 1`` held-out values the bounds are
+    the extreme residuals seen and cover less.
 
     References
     ----------
@@ -312,6 +320,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         net_params: dict[str, Any] | None = None,
         warm_start: bool = False,
         device: str = "auto",
+        n_threads: int | str | None = "auto",
         dtype: str = "float32",
         precision: str = "float32",
         random_state: int | np.random.RandomState | None = None,
@@ -350,6 +359,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         self.net_params = net_params
         self.warm_start = warm_start
         self.device = device
+        self.n_threads = n_threads
         self.dtype = dtype
         self.precision = precision
         self.random_state = random_state
@@ -459,9 +469,17 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         ValueError
             If a level is outside ``(0, 1)``, or the loss knows no quantiles and no validation part
             was held out to learn them from.
+
+        Warns
+        -----
+        UserWarning
+            With ``calibrate=True``, if no sequences were held out to calibrate with, or too few for
+            the outermost level.
         """
         raw, sequences = self._run(X)
-        quantiles = self._quantiles(raw, np.asarray(alpha, dtype=np.float64))
+        levels = np.asarray(alpha, dtype=np.float64)
+        quantiles = self._quantiles(raw, levels)
+        self._warn_calibration(levels, "quantiles", f"alpha={levels.tolist()}")
         return self._per_sequence(self._drop_output_axis(quantiles), sequences)
 
     def predict_interval(self, X: Any, coverage: float | Sequence[float] = 0.9) -> Any:
@@ -484,6 +502,12 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         ------
         ValueError
             As :meth:`predict_quantiles`.
+
+        Warns
+        -----
+        UserWarning
+            With ``calibrate=True``, if no sequences were held out to calibrate with, or fewer than
+            ``2 / (1 - coverage) - 1``. Such intervals cover less than asked, often by far.
         """
         levels = np.atleast_1d(np.asarray(coverage, dtype=np.float64))
         if ((levels <= 0) | (levels >= 1)).any():
@@ -491,6 +515,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         raw, sequences = self._run(X)
         both = np.concatenate([(1 - levels) / 2, (1 + levels) / 2])
         bounds = self._quantiles(raw, both)
+        self._warn_calibration(both, "intervals", f"coverage={coverage}")
         bounds = bounds.reshape(*bounds.shape[:-1], 2, len(levels))
         if np.ndim(coverage) == 0:
             bounds = bounds[..., 0]
@@ -610,7 +635,33 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         scale, mean = self._scaling.scale[:, None], self._scaling.mean[:, None]
         return scaled * scale + mean
 
+    def _warn_calibration(self, alpha: NDArray, what: str, asked: str) -> None:
+        """Warn where nothing, or too little, was held out to calibrate these levels with."""
+        needed = values_needed(alpha) if len(alpha) else 0
+        if not self.calibrate or self.n_calibration_ >= max(needed, 1):
+            return
+        if self.n_calibration_ == 0:
+            message = (
+                f"these {what} are the network's own and were not calibrated, because no sequences "
+                "were held out; on small data they cover far less than they claim. Fit with "
+                "early_stopping=True or validation_split=..., or take them as they are with "
+                "calibrate=False."
+            )
+        else:
+            message = (
+                f"{asked} needs {needed} held-out sequences and there are {self.n_calibration_}; "
+                f"the largest errors seen stand in for the outermost {what}, which may cover less "
+                f"than asked. {_way_out(needed)}"
+            )
+        warnings.warn(message, UserWarning, stacklevel=3)
+
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _way_out(needed: int) -> str:
+    if needed > MAX_VALUES:
+        return f"At most {MAX_VALUES} are used, so ask for less."
+    return "Hold out more with validation_fraction or validation_split, or ask for less."

@@ -109,7 +109,8 @@ class TargetScaling:
 
     def transform(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Scale targets of shape (n, n_outputs)."""
-        return (y - self.mean) / np.where(self.scale > 0, self.scale, 1.0)
+        scaled = y - self.mean
+        return np.divide(scaled, np.where(self.scale > 0, self.scale, 1.0), out=scaled)
 
     def inverse(self, y: NDArray[np.float64]) -> NDArray[np.float64]:
         """Undo :meth:`transform` on predictions of shape (..., n_outputs)."""
@@ -139,7 +140,7 @@ def weighted_moments(
         return np.average(np.stack(np.broadcast_arrays(*means)), axis=0, weights=totals)
 
     mean = average(lambda block: values[block].astype(np.float64))
-    variance = average(lambda block: (values[block].astype(np.float64) - mean) ** 2)
+    variance = average(lambda block: (values[block] - mean) ** 2)
     largest = np.maximum(values.max(axis=0), -values.min(axis=0)).astype(np.float64)
     scale = np.sqrt(variance)
     return mean, np.where(scale > _CONSTANT * largest, scale, 0.0)
@@ -168,23 +169,24 @@ def check_labels(y: Any, sequences: Sequences, per_step: bool) -> NDArray:
         y = _ravel_column(y)
     y = _check_label_values(y)
     if not per_step:
-        check_consistent_length(sequences.offsets[1:], y)
+        check_consistent_length(sequences.starts, y)
     return y
 
 
-def check_numbers(y: Any, sequences: Sequences, per_step: bool) -> NDArray[np.float64]:
+def check_numbers(y: Any, sequences: Sequences, per_step: bool) -> NDArray[np.floating]:
     """Check numeric targets.
 
     Returns
     -------
     y : ndarray of shape (n,), (n, n_outputs), or (total_steps,) or (total_steps, n_outputs)
+        In float64; targets per sequence may stay in float32, which is computed with in float64.
     """
     if per_step:
         return _float_array(np.concatenate(_steps(y, sequences, "values", _float_array)))
-    y = _float_array(_one_each(_require(y), "y"))
+    y = _float_array(_one_each(_require(y), "y"), keep_float32=True)
     if y.ndim == 2 and y.shape[1] == 1:
         y = _ravel_column(y)
-    check_consistent_length(sequences.offsets[1:], y)
+    check_consistent_length(sequences.starts, y)
     return y
 
 
@@ -213,7 +215,7 @@ def check_weights(
     else:
         weight = _check_sample_weight(
             _one_each(sample_weight, "sample_weight"),
-            sequences.offsets[1:],
+            sequences.starts,
             dtype=np.float64,
             ensure_non_negative=True,
         )
@@ -244,10 +246,8 @@ class Samples:
         )
 
     def step_weight(self) -> NDArray | None:
-        """Weights of the steps of the inputs."""
-        if self.weight is None or self.per_step:
-            return self.weight
-        return np.repeat(self.weight, self.sequences.lengths)
+        """Weights of the rows of ``sequences.values``."""
+        return self.sequences.step_weight(self.weight, self.per_step)
 
     def one_step_each(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Rows of one random step that counts, for each sequence that has any."""
@@ -368,19 +368,20 @@ def _unknown(labels: NDArray, classes: NDArray) -> list[Any]:
     return labels[~np.isin(labels, classes)].tolist()
 
 
-def _float_array(y: Any) -> NDArray[np.float64]:
+def _float_array(y: Any, keep_float32: bool = False) -> NDArray:
     if getattr(getattr(y, "dtype", None), "kind", "") in ("m", "M"):
         raise ValueError(f"y has dtype {y.dtype}; targets of a regression must be numbers.")
     if isinstance(y, pd.Series | pd.DataFrame):
         y = y.to_numpy(dtype=np.float64, na_value=np.nan)
-    return check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+    dtypes = (np.float64, np.float32) if keep_float32 else np.float64
+    return check_array(y, dtype=dtypes, ensure_2d=False, input_name="y")
 
 
 def _steps(y: Any, sequences: Sequences, what: str, convert: Any) -> list[NDArray]:
     """One array per sequence, each as long as its sequence."""
     items: Iterable[Any] = _require(y)
     items = list(items)
-    check_consistent_length(sequences.offsets[1:], items)
+    check_consistent_length(sequences.starts, items)
     # A rectangular y beside padded X has entries for the padding, which do not count.
     padded = isinstance(y, np.ndarray) and y.ndim >= 2 and y.shape[1] == sequences.width
     arrays = []

@@ -8,15 +8,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from sklearn.utils.validation import _check_feature_names, check_array, validate_data
 
-from skrnn._containers import padded_lengths, to_sequences
+from skrnn._containers import (
+    naming_the_column,
+    padded_lengths,
+    to_sequences,
+    windows_to_sequences,
+)
 from skrnn._sequences import Sequences
+from skrnn._windows import Windows
 
 # Above this many features per step for each time step the axes are probably swapped.
 _AXIS_ORDER_RATIO = 10
 # Values above this saturate a network that does not scale them.
 _LARGE = 1e6
+# Steps looked at together when a value is searched for.
+_BLOCK = 2**16
 
 
 def validate_sequences(
@@ -79,11 +88,15 @@ def validate_sequences(
     """
     name = type(estimator).__name__
     sequences = to_sequences(X, name, dtype)
-    if tokens and not isinstance(sequences, Sequences):
-        ids = check_array(sequences, dtype=dtype, ensure_all_finite=False, input_name="X")
-        sequences = Sequences.from_padded(ids[:, :, None])
     if not isinstance(sequences, Sequences):
-        sequences = _from_2d(estimator, sequences, reset, dtype, n_channels)
+        with naming_the_column(sequences):
+            if tokens and isinstance(sequences, Windows):
+                sequences = windows_to_sequences(sequences, dtype)
+            elif tokens:
+                ids = check_array(sequences, dtype=dtype, ensure_all_finite=False, input_name="X")
+                sequences = Sequences.from_padded(ids[:, :, None])
+            else:
+                sequences = _from_2d(estimator, sequences, reset, dtype, n_channels)
     _check_finite(sequences, name, dtype, allow_nan)
     if tokens:
         sequences = _as_tokens(sequences)
@@ -101,24 +114,29 @@ def _as_tokens(sequences: Sequences) -> Sequences:
             f"token sequences have one id per step, got {sequences.n_features} features."
         )
     ids = sequences.values[:, 0]
-    wrong = np.flatnonzero((ids < 0) | (ids != np.floor(ids)))
-    if len(wrong):
-        i = int(np.searchsorted(sequences.offsets, wrong[0], side="right")) - 1
+    wrong = (ids < 0) | (ids != np.floor(ids))
+    if wrong.any():
+        i, step = sequences.find(wrong)
         raise ValueError(
-            f"token id {ids[wrong[0]]:g} in sequence {i} is no id; ids are whole numbers >= 0, "
-            "with 0 for padding and 1 for unknown."
+            f"token id {sequences[i][step, 0]:g} in sequence {i} is no id; ids are whole numbers "
+            ">= 0, with 0 for padding and 1 for unknown."
         )
+    if ids.all():
+        return sequences.with_values(ids.astype(np.int64)[:, None])
+    sequences = sequences.packed()
+    ids = sequences.values[:, 0]
     position = np.arange(len(ids)) + 1
     last = np.zeros(len(sequences), dtype=np.int64)
     owner = np.repeat(np.arange(len(sequences)), sequences.lengths)
     np.maximum.at(last, owner, np.where(ids != 0, position - sequences.offsets[:-1][owner], 0))
     keep = position - sequences.offsets[:-1][owner] <= last[owner]
-    offsets = np.concatenate([[0], np.cumsum(last)]).astype(np.int64)
-    return replace(sequences, values=ids[keep].astype(np.int64)[:, None], offsets=offsets)
+    values = ids[keep].astype(np.int64)[:, None]
+    cut = Sequences.from_lengths(values, last, sequences.form, sequences.width)
+    return replace(cut, feature_names=sequences.feature_names)
 
 
 def _warn_scale(sequences: Sequences) -> None:
-    largest = float(np.abs(sequences.values).max(initial=0))
+    largest = max(float(sequences.values.max(initial=0)), -float(sequences.values.min(initial=0)))
     if largest > _LARGE:
         warnings.warn(
             f"X has values up to {largest:.3g} and standardize=False; a network saturates there. "
@@ -133,6 +151,10 @@ def _from_2d(estimator: Any, X: Any, reset: bool, dtype: Any, n_channels: int | 
         raise ValueError(f"X has dtype {X.dtype}; sequences must hold numbers.")
     # A net fitted on sequences of one feature reads rows of any width as such sequences.
     any_width = not reset and getattr(estimator, "_fitted_on", "rows") != "rows"
+    if isinstance(X, Windows) and n_channels is None:
+        if not any_width:
+            validate_data(estimator, X, reset=reset, skip_check_array=True)
+        return replace(windows_to_sequences(X, dtype), form="rows")
     # What is not finite is found later, with its position.
     with np.errstate(over="ignore"):
         if any_width:
@@ -170,17 +192,21 @@ def _check_finite(sequences: Sequences, name: str, dtype: Any, allow_nan: bool) 
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(values.sum(dtype=np.float64)):
             return
-    bad = np.isinf(values) if allow_nan else ~np.isfinite(values)
+    bad = np.zeros(len(values), dtype=bool)
+    # No mask as large as the data.
+    for start in range(0, len(values), _BLOCK):
+        block = values[start : start + _BLOCK]
+        bad[start : start + _BLOCK] = _faults(block, allow_nan).any(axis=1)
     if not bad.any():
         return
-    step, feature = np.argwhere(bad)[0]
-    i = int(np.searchsorted(sequences.offsets, step, side="right")) - 1
+    i, step = sequences.find(bad)
+    row = sequences[i][step]
+    feature = int(np.argmax(_faults(row, allow_nan)))
     names = sequences.feature_names
     where = (
-        f"sequence {i}, step {step - sequences.offsets[i]}, feature "
-        f"{feature if names is None else repr(names[feature])}"
+        f"sequence {i}, step {step}, feature {feature if names is None else repr(names[feature])}"
     )
-    if np.isnan(values[step, feature]):
+    if np.isnan(row[feature]):
         raise ValueError(
             f"Input X contains NaN at {where}. {name} does not accept missing values inside a "
             "sequence; fill them with skrnn.preprocessing.SequenceImputer."
@@ -190,11 +216,16 @@ def _check_finite(sequences: Sequences, name: str, dtype: Any, allow_nan: bool) 
     )
 
 
+def _faults(values: NDArray, allow_nan: bool) -> NDArray[np.bool_]:
+    return np.isinf(values) if allow_nan else ~np.isfinite(values)
+
+
 def _check_features(estimator: Any, sequences: Sequences, reset: bool) -> None:
     n_features = sequences.n_features
     if reset:
         estimator._fitted_on = sequences.form
         estimator.n_channels_in_ = n_features
+        estimator._saw_one_step = bool((sequences.lengths == 1).any())
         longest = int(sequences.lengths.max())
         if n_features > _AXIS_ORDER_RATIO * longest > 0:
             warnings.warn(
@@ -206,13 +237,37 @@ def _check_features(estimator: Any, sequences: Sequences, reset: bool) -> None:
     elif n_features != estimator.n_channels_in_:
         raise ValueError(
             f"X has {n_features} features, but {type(estimator).__name__} is expecting "
-            f"{estimator.n_channels_in_} features as input."
+            f"{estimator.n_channels_in_} features as input.{_hint(estimator, sequences)}"
+        )
+    elif _may_be_one_sequence(estimator, sequences):
+        warnings.warn(
+            f"{_as_one(sequences)} Now each of its rows is read as a sequence of one step, and "
+            f"{type(estimator).__name__} was not fitted on any of those.",
+            UserWarning,
+            stacklevel=6,
         )
     if sequences.form == "rows":
         return
     if reset:
         estimator.n_features_in_ = n_features
     _check_names(estimator, sequences, reset)
+
+
+def _may_be_one_sequence(estimator: Any, sequences: Sequences) -> bool:
+    one_step_each = sequences.form == "rows" and sequences.width == 1 and len(sequences) > 1
+    return one_step_each and not getattr(estimator, "_saw_one_step", True)
+
+
+def _hint(estimator: Any, sequences: Sequences) -> str:
+    """What to do with a matrix that has as many columns as there should be features."""
+    rows = sequences.form == "rows" and sequences.n_features == 1
+    fits = rows and sequences.width == estimator.n_channels_in_
+    return f" {_as_one(sequences)}" if fits else ""
+
+
+def _as_one(sequences: Sequences) -> str:
+    steps = "1 step" if len(sequences) == 1 else f"{len(sequences)} steps"
+    return f"X looks like one sequence of {steps}; if it is one, pass [X]."
 
 
 def _check_names(estimator: Any, sequences: Sequences, reset: bool) -> None:

@@ -1,12 +1,15 @@
 """Calibration: intervals hold what they promise, whatever the head believes."""
 
+from fractions import Fraction
+from math import ceil, floor
+
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm
 
-from skrnn._conformal import MAX_VALUES, Residuals
+from skrnn._conformal import MAX_VALUES, Residuals, values_needed
 
 
 class PointHead:
@@ -57,6 +60,25 @@ def test_between_two_errors_it_is_the_outer_one(alpha, expected):
 @pytest.mark.parametrize(("alpha", "expected"), [(0.01, -5), (0.99, 9)])
 def test_beyond_the_errors_it_is_the_extreme_one(alpha, expected):
     assert shift(NINE, [alpha]) == expected
+
+
+@pytest.mark.parametrize("percent", [1, 3, 5, 10, 33, 50, 60, 75, 95, 99])
+def test_the_fewest_values_reach_the_level_with_one_of_themselves(percent):
+    alpha = Fraction(percent, 100)
+
+    def is_one_of(n_values):
+        rank = (n_values + 1) * alpha
+        return floor(rank) >= 1 if alpha < Fraction(1, 2) else ceil(rank) <= n_values
+
+    needed = values_needed(np.array([percent / 100]))
+    assert is_one_of(needed)
+    assert not any(is_one_of(n_values) for n_values in range(needed))
+
+
+@pytest.mark.parametrize(("coverage", "needed"), [(0.5, 3), (0.8, 9), (0.9, 19), (0.99, 199)])
+def test_the_fewest_values_for_a_coverage(coverage, needed):
+    levels = np.array([(1 - coverage) / 2, 0.5, (1 + coverage) / 2])
+    assert values_needed(levels) == needed == round(2 / (1 - coverage)) - 1
 
 
 def test_one_error_moves_every_level():

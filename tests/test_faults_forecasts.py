@@ -4,6 +4,7 @@ Each test carries the number of its row in the table of faults.
 """
 
 import copy
+import re
 
 import numpy as np
 import pandas as pd
@@ -170,6 +171,37 @@ def test_f059_covariates_of_other_columns(y, X):
     assert_series_equal(forecaster.predict(X=mixed), known)
 
 
+@pytest.mark.parametrize("method", ["predict", "predict_interval"])
+def test_f059_the_index_of_covariates_is_explained(y, X, method):
+    """What sktime refuses is told as in `fit`."""
+    forecaster = make().fit(y, X=X[:80], fh=AHEAD)
+    cases = [
+        (X[80:][::-1], r"X: the time index is not monotonic: .*sort_index"),
+        (X[80:].set_axis(DAYS[80:].strftime("%Y-%m-%d")), r"X holds dates as text; use X.index ="),
+        (X[80:].to_period("D"), r"X is indexed by periods .*to_timestamp\(\); future_frame"),
+        ([1, 2, 3], "X is of type list"),
+    ]
+    for ahead, text in cases:
+        with pytest.raises((TypeError, ValueError), match=text):
+            getattr(forecaster, method)(X=ahead)
+
+
+def test_f043_the_index_of_newer_data_is_explained(y):
+    forecaster = make().fit(y[:60], fh=AHEAD)
+    for newer, text in [
+        (y[60:][::-1], "y: the time index is not monotonic"),
+        (y[60:].set_axis(DAYS[60:80].strftime("%Y-%m-%d")), "y holds dates as text"),
+        (y[60:].reset_index(), "column 'day' of y holds dates, expected numbers"),
+    ]:
+        with pytest.raises(TypeError, match=text):
+            forecaster.update(newer)
+    table = y[60:63].reset_index()
+    with pytest.raises((TypeError, ValueError), match="column 'day' of y holds dates"):
+        forecaster.score(table)
+    with pytest.raises(TypeError, match="the index of y holds dates as text"):
+        make().fit(y[:60]).score(y[60:63].set_axis(["2024-03-01", "2024-03-02", "2024-03-03"]))
+
+
 def test_f059_the_first_five_missing_rows_of_a_panel(panel, cover):
     forecaster = make().fit(panel, X=cover(0, 60), fh=AHEAD)
     given = cover(60, 63).drop("s2", level=0).drop([("s0", DAYS[61]), ("s3", DAYS[60])])
@@ -263,6 +295,45 @@ def test_f060_texts_are_categories_or_refused(y, X, dtype):
         make(categorical=[]).fit(y, X=X[:80])
 
 
+@pytest.mark.parametrize("method", ["predict", "predict_interval", "predict_quantiles"])
+def test_f026_no_category_is_known(y, X, method):
+    X = X.assign(promo=np.where(X["promo"], "yes", "no"))
+    forecaster = make().fit(y, X=X[:80], fh=AHEAD)
+    known = getattr(forecaster, method)(X=X[80:])
+    as_flags = X[80:].assign(promo=X["promo"] == "yes")
+    text = "column 'promo' holds only .* such as (True|False).* in fit it held 'no', 'yes'"
+    with pytest.warns(UserWarning, match=text) as caught:
+        getattr(forecaster, method)(X=as_flags)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    # One that is known is enough, and a missing one says nothing.
+    X.loc[DAYS[81:], "promo"] = "never"
+    assert getattr(forecaster, method)(X=X[80:]).shape == known.shape
+    getattr(forecaster, method)(X=X[80:].assign(promo=None))
+
+
+@pytest.mark.parametrize("update_params", [False, True])
+def test_f026_no_category_of_an_update_is_known(y, X, update_params):
+    X = X.assign(promo=np.where(X["promo"], "yes", "no"), place="town")
+    forecaster = make(static_covariates=["place"]).fit(y[:70], X=X[:70], fh=AHEAD)
+    newer = X[70:80].assign(promo=X["promo"] == "yes")
+    with pytest.warns(UserWarning, match="column 'promo' holds only") as caught:
+        forecaster.update(y[70:], X=newer, update_params=update_params)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert forecaster.cutoff[0] == DAYS[79]
+
+
+def test_f026_no_category_of_a_series_after_pretraining_is_known(panel, cover):
+    X = cover(0, 60).assign(kind=lambda table: np.where(table["promo"] > 0, "yes", "no"))
+    pretrained = make().pretrain(panel, X=X, fh=AHEAD)
+    flags = X.assign(kind=X["kind"] == "yes")
+    with pytest.warns(UserWarning, match="column 'kind' holds only"):
+        copy.deepcopy(pretrained).fit(panel, X=flags)
+    with pytest.warns(UserWarning, match="column 'kind' holds only"):
+        pretrained.pretrain(panel, X=flags)
+
+
 def test_f060_stamps_are_no_covariate(y, X):
     with pytest.raises(ValueError, match="X column 'when' of dtype datetime"):
         make().fit(y, X=X[:80].assign(when=DAYS[:80]))
@@ -303,3 +374,23 @@ def test_f064_quantiles_never_cross(models, seed, spread):
         assert (lower[:, 1:] <= lower[:, :-1]).all()
         assert (upper[:, 1:] >= upper[:, :-1]).all()
         assert (lower <= upper).all()
+
+
+@pytest.mark.parametrize("level", [80, [80], [0.5, 80], 0, 1.0, -0.1, np.nan, None, "80%", [[0.5]]])
+def test_f064_levels_that_are_no_probabilities(models, level):
+    text = re.escape(f"must lie in (0, 1), got {level!r}.")
+    with pytest.raises(ValueError, match=f"coverage {text}"):
+        models[0].predict_interval(coverage=level)
+    if level is not None:
+        with pytest.raises(ValueError, match=f"alpha {text}"):
+            models[0].predict_quantiles(alpha=level)
+
+
+@pytest.mark.parametrize("as_type", [tuple, np.array, pd.Index])
+def test_f064_levels_in_any_sequence(models, as_type):
+    expected = models[0].predict_interval(coverage=COVERAGES)
+    assert_frame_equal(models[0].predict_interval(coverage=as_type(COVERAGES)), expected)
+    expected = models[0].predict_quantiles(alpha=LEVELS)
+    assert_frame_equal(models[0].predict_quantiles(alpha=as_type(LEVELS)), expected)
+    one = models[0].predict_interval(coverage=0.5)
+    assert_frame_equal(models[0].predict_interval(coverage=np.float32(0.5)), one)

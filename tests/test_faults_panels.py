@@ -45,6 +45,38 @@ def test_f061_faults_name_the_series(panel):
         make().fit(pd.concat([hourly, panel]))
 
 
+def test_f061_a_panel_is_a_frame(panel, cover):
+    with pytest.raises(
+        TypeError, match=r"^y is a Series with .*\['id', 'day'\]; .*data\[\['sold'\]\]"
+    ):
+        make().fit(panel["sold"])
+    with pytest.raises(TypeError, match=r"^X is a Series .* as data\[\['promo'\]\]"):
+        make().fit(panel, cover(0, 60)["promo"])
+    with pytest.raises(TypeError, match=r"as \.to_frame\(\)"):
+        make().fit(panel["sold"].rename(None))
+    forecaster = make().fit(panel, fh=AHEAD)
+    with pytest.raises(TypeError, match="y is a Series"):
+        forecaster.update(panel["sold"])
+    assert forecaster.predict().notna().all(axis=None)
+
+
+def test_f061_covariates_of_times_only(panel, cover):
+    """Of the weather of the day, say, that all series share."""
+    shared = cover(0, 60).loc["s0"]
+    text = r"X has times only, but y has the index levels \['id', 'day'\]; repeat .*pd\.concat"
+    with pytest.raises(ValueError, match=text):
+        make().fit(panel, X=shared)
+    X = pd.concat(dict.fromkeys(panel.index.droplevel(-1).unique(), shared))
+    forecaster = make().fit(panel, X=X, fh=AHEAD)
+    with pytest.raises(ValueError, match=text):
+        forecaster.predict(X=cover(60, 63).loc["s0"])
+
+
+def test_f061_two_columns_of_one_name(panel):
+    with pytest.raises(TypeError, match=r"y has more than one column named \['sold'\]; rename"):
+        make().fit(pd.concat([panel, panel], axis=1))
+
+
 @pytest.mark.parametrize("keys", [[10, 2, 7, 1], [0.5, 1.5, 3.5, 2.5], list("zyxw")])
 def test_f061_ids_of_any_type_in_any_order(panel, keys):
     named = panel.copy()
@@ -130,7 +162,8 @@ def test_f063_new_series_are_put_in_order(panel, cover, update_params):
         forecaster = make(guard="off", static_covariates=["group"])
         forecaster.fit(y.loc[keys[:2]], X=past.loc[keys[:2]], fh=AHEAD)
         newer = past.loc[sorted(keys[2:])]
-        forecaster.update(y.loc[newer.index], X=newer, update_params=update_params)
+        with pytest.warns(UserWarning, match="column 'group' holds only categories that were not"):
+            forecaster.update(y.loc[newer.index], X=newer, update_params=update_params)
         future = X.drop(past.index).sort_index()
         parts = forecaster.predict(X=future), forecaster.predict_interval(X=future)
         for frame in (*parts, forecaster.future_frame()):

@@ -47,17 +47,47 @@ def daily() -> pd.Series:
 
 @pytest.mark.parametrize("order", [slice(None, None, -1), [1, 0, *range(2, 60)]])
 def test_f043_unsorted_index(daily, order):
-    # sktime looks at the index first; of a panel it says the same.
-    with pytest.raises((TypeError, ValueError), match="monotonic"):
-        make().fit(daily.iloc[order])
-    with pytest.raises((TypeError, ValueError), match="monotonic"):
-        make().fit(panel(daily, daily.iloc[order]))
+    shuffled = daily.iloc[order]
+    first, then = (str(stamp.date()) for stamp in shuffled.index[:2])
+    text = rf"{first} is followed by {then}; use \.sort_index\(\)\.$"
+    with pytest.raises(TypeError, match=rf"^y: the time index is not monotonic: {text}"):
+        make().fit(shuffled)
+    with pytest.raises(TypeError, match=rf"^y: .* not monotonic in series 'b': {text}"):
+        make().fit(panel(daily, shuffled))
+    with pytest.raises(TypeError, match=rf"^X: the time index is not monotonic: {text}"):
+        make().fit(daily, shuffled.to_frame("promo"))
 
 
 def test_f043_sorting_repairs(daily):
     shuffled = daily.sample(frac=1, random_state=0)
     expected = make().fit(daily, fh=AHEAD).predict()
     assert_series_equal(make().fit(shuffled.sort_index(), fh=AHEAD).predict(), expected)
+
+
+def test_f043_many_series_without_a_name(daily):
+    """Sorting would mix them."""
+    stacked = panel(daily, daily).droplevel("id")
+    with pytest.raises(TypeError, match=r"repeat and go back, .* before the time, with .*\['shop'"):
+        make().fit(stacked)
+
+
+def test_f043_levels_in_the_wrong_order(daily):
+    right = panel(daily, daily + 1)
+    wrong = right.swaplevel().sort_index()
+    text = r"levels \['time', 'id'\], but .* last level; use (.)\.swaplevel\(\)\.sort_index\(\)\.$"
+    with pytest.raises(TypeError, match=text):
+        make().fit(wrong)
+    with pytest.raises(TypeError, match=text):
+        make().fit(right, X=wrong)
+    repaired = make().fit(wrong.swaplevel().sort_index(), fh=AHEAD).predict()
+    assert_frame_equal(repaired, make().fit(right, fh=AHEAD).predict())
+    # Names that are numbers look like steps: all series are of two of them.
+    numbered = right.rename(index={"a": 1, "b": 2}).swaplevel().sort_index()
+    with pytest.raises(ValueError, match=r"got 2; the last level .* is 'id'; .*\.swaplevel"):
+        make().fit(numbered)
+    three = pd.concat({"north": right}, names=["region"]).reorder_levels(["time", "region", "id"])
+    with pytest.raises(TypeError, match=r"reorder_levels\(\['region', 'id', 'time'\]\)\.sort"):
+        make().fit(three)
 
 
 def test_f044_duplicate_time(daily):
@@ -103,6 +133,16 @@ def test_f046_irregular_stamps(daily, rng):
         make().fit(moved)
     with pytest.raises(ValueError, match="series 'b' has no regular frequency; resample"):
         make().fit(panel(daily, moved))
+
+
+@pytest.mark.parametrize(("freq", "period"), [("MS", "M"), ("QS", "Q"), ("YS", "Y")])
+def test_f046_one_time_in_each_period(freq, period):
+    index = pd.date_range("2000-01-01", periods=30, freq=freq) + pd.Timedelta(days=14)
+    y = series(index)
+    with pytest.raises(ValueError, match=rf"into periods, with \.to_period\('{period}'\)\."):
+        make().fit(y)
+    known = y.to_period(period)
+    assert make(short="pad").fit(known, fh=AHEAD).predict().index[0] == known.index[-1] + 1
 
 
 # -- frequencies and time zones -------------------------------------------------------------------
@@ -163,8 +203,162 @@ def test_f050_whole_numbers(daily):
     ],
 )
 def test_f051_other_indexes(daily, index):
-    with pytest.raises(TypeError, match="DatetimeIndex"):
+    with pytest.raises(TypeError, match=r"\.astype\(int\)|use a DatetimeIndex"):
         make().fit(daily.set_axis(index))
+
+
+OFFSETS = pd.date_range("2024-03-01", periods=60, tz="Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("index", "what", "repair"),
+    [
+        (days().strftime("%Y-%m-%d"), "dates as text", pd.to_datetime),
+        (pd.CategoricalIndex(days().strftime("%Y-%m-%d")), "dates as text", pd.to_datetime),
+        (pd.Index(list(days().date)), "datetime.date objects", pd.to_datetime),
+        (pd.Index(list(days()), dtype=object), "dates of dtype object", pd.DatetimeIndex),
+        (pd.Index(list(days().to_period()), dtype=object), "periods of", pd.PeriodIndex),
+        (pd.Index([f"{i}" for i in range(60)]), "numbers as text", lambda index: index.astype(int)),
+        (
+            days().strftime("%d.%m.%Y"),
+            "dates as text",
+            lambda index: pd.to_datetime(index, dayfirst=True),
+        ),
+        (
+            OFFSETS.strftime("%Y-%m-%d %H:%M:%S%z"),
+            "dates as text with several offsets from UTC",
+            lambda index: pd.to_datetime(index, utc=True).tz_convert("Europe/Berlin"),
+        ),
+        (
+            pd.Index(
+                [x.tz_convert("UTC") if i else x for i, x in enumerate(OFFSETS)], dtype=object
+            ),
+            "dates of several time zones",
+            lambda index: pd.to_datetime(index, utc=True).tz_convert("Europe/Berlin"),
+        ),
+    ],
+)
+def test_f051_times_that_are_no_index_of_times_yet(daily, index, what, repair):
+    """The cause and the repair are named, and the repair works."""
+    with pytest.raises(
+        TypeError, match=f"^the index of y holds {what}.*; use y.index = "
+    ) as caught:
+        make().fit(daily.set_axis(index))
+    assert len(str(caught.value)) < 150
+    assert len(str(caught.value.__cause__)) > 1000
+    with pytest.raises(TypeError, match=f"^the index of X holds {what}.*; use X.index = "):
+        make().fit(daily, daily.to_frame("promo").set_axis(index))
+    y = daily.set_axis(repair(index))
+    assert make().fit(y, fh=AHEAD).predict().notna().all()
+    y = panel(daily, daily)
+    codes = [np.repeat([0, 1], 60), np.tile(np.arange(60), 2)]
+    y.index = pd.MultiIndex([["a", "b"], index], codes, names=["id", "time"])
+    with pytest.raises(
+        TypeError, match=rf"the last level .* holds {what}.* use table\['time'\] = "
+    ):
+        make().fit(y)
+
+
+def test_f051_a_row_that_is_no_time(daily):
+    dates = [*days(59).strftime("%Y-%m-%d"), "Total"]
+    with pytest.raises(
+        TypeError, match=r"dates as text and 'Total', which is none .*drop that row"
+    ):
+        make().fit(daily.set_axis(dates))
+    with pytest.raises(TypeError, match=r"text such as 's0'; make the times the index"):
+        make().fit(daily.set_axis([f"s{i}" for i in range(60)]))
+    missing = daily.set_axis(daily.index.where(np.arange(60) != 7))
+    with pytest.raises(TypeError, match=r"y: the time index has a missing stamp \(NaT\); drop"):
+        make().fit(missing)
+
+
+def test_f051_the_index_of_covariates(daily):
+    """X is indexed as y is."""
+    X = daily.to_frame("promo")
+    berlin = X.tz_localize("Europe/Berlin")
+    cases = [
+        (daily, berlin, r"X is indexed by dates in Europe/Berlin, y by .*\.tz_convert\(None\)"),
+        (berlin["promo"], X, r"dates without time zone, y .*\.tz_localize\('Europe/Berlin'\)"),
+        (daily, X.to_period(), r"X is indexed by periods of 'D', .*\.to_timestamp\(\)"),
+        (daily.to_period(), X, r"y by periods of 'D'; convert X with \.to_period\('D'\)"),
+        (daily, X.reset_index(), "X is indexed by whole numbers, y by dates .*set_index"),
+        (daily, X.to_numpy(), "X is a NumPy array, which has no times, but y has them"),
+        (daily, X[3:], "^X has no rows for 2024-01-01, 2024-01-02, 2024-01-03.$"),
+        (daily, panel(daily, daily), r"X has the index levels \['id', 'time'\], but y has one"),
+    ]
+    for y, given, text in cases:
+        with pytest.raises((TypeError, ValueError), match=text):
+            make().fit(y, given)
+
+
+# -- tables without times in their index ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_f051_times_in_a_column(daily, as_text):
+    """A file that was read without a word about its index."""
+    table = daily.rename_axis("date").reset_index()
+    many = panel(daily, daily).reset_index().rename(columns={"time": "date", "id": "shop"})
+    first = ""
+    if as_text:
+        table["date"], many["date"] = (t["date"].dt.strftime("%Y-%m-%d") for t in (table, many))
+        first = r"use y\['date'\] = pd.to_datetime\(y\['date'\]\), then "
+    start = rf"^column 'date' of y holds dates.*, expected numbers; {first}make it the index, "
+    with pytest.raises(TypeError, match=start + r"with y\.set_index\('date'\)\[\['load'\]\]\.$"):
+        make().fit(table)
+    by_shop = r"after .* with y\.set_index\(\['shop', 'date'\]\)\[\['load'\]\]\.$"
+    with pytest.raises(TypeError, match=start + by_shop):
+        make().fit(many)
+    with pytest.raises(TypeError, match=r"series, as in y\.set_index\(\['shop', 'date'\]\)"):
+        make().fit(many.assign(promo="no", price=1.0))
+    with pytest.raises(TypeError, match=r"as in y\.set_index\(\[\.\.\., 'date'\]\)\.$"):
+        make().fit(many.assign(shop=many["shop"].eq("a")))
+    for data, index in ((table, "date"), (many, ["shop", "date"])):
+        y = data.assign(date=pd.to_datetime(data["date"])).set_index(index)[["load"]]
+        assert make().fit(y, fh=AHEAD).predict().notna().all(axis=None)
+
+
+def test_f051_names_of_series_in_a_column(daily):
+    y = panel(daily, daily + 1).reset_index("id")
+    repair = r"y\.set_index\('id', append=True\)\.swaplevel\(\)\.sort_index\(\)"
+    with pytest.raises(
+        TypeError, match=f"column 'id' of y is categorical, it holds text such as 'a'; .*{repair}"
+    ):
+        make().fit(y)
+    right = y.set_index("id", append=True).swaplevel().sort_index()
+    assert_frame_equal(right, panel(daily, daily + 1))
+    with pytest.raises(
+        TypeError, match=r"column 'kind' of y is categorical, it holds .* 'x'; leave it out"
+    ):
+        make().fit(right.assign(kind="x"))
+    with pytest.raises(TypeError, match=r"column 'when' of y holds dates, .* leave it out"):
+        make().fit(daily.to_frame().assign(when=days()))
+
+
+@pytest.mark.parametrize("odd", ["1,234", "n/a", "12 %"])
+def test_f051_numbers_as_text(daily, odd):
+    y = daily.round(2).astype(str)
+    y.iloc[3] = odd
+    with pytest.raises(TypeError, match=rf"^y holds text such as '{odd}', .* with pd.to_numeric"):
+        make().fit(y)
+    with pytest.raises(TypeError, match=rf"^column 'load' of y holds text such as '{odd}', .*pd"):
+        make().fit(y.to_frame())
+    with pytest.raises(TypeError, match=r"^y holds numbers as text, .* with pd.to_numeric"):
+        make().fit(y.drop(y.index[3]))
+
+
+@pytest.mark.parametrize("y", [[1.0, 2.0], (1.0, 2.0), {"a": 1.0}, "sales.csv", 3.0])
+def test_f051_no_container(y, daily):
+    name = type(y).__name__
+    with pytest.raises(TypeError, match=f"^y is of type {name}; pass a pandas Series or DataFrame"):
+        make().fit(y)
+    with pytest.raises(TypeError, match=f"^X is of type {name}; pass"):
+        make().fit(daily, X=y)
+
+
+def test_f051_other_faults_are_told_by_sktime(daily):
+    with pytest.raises(TypeError, match="Unsupported input data type"):
+        make().fit(np.zeros((2, 2, 2, 2)))
 
 
 # -- length and values ----------------------------------------------------------------------------

@@ -235,6 +235,67 @@ def test_f10_usual_axes_do_not_warn(kind, rng):
     kind.fit(rng.normal(size=(8, 3, 30)))
 
 
+def test_f10_four_axes(kind, rng):
+    message = f"dim 4, while dim <= 3 is required by {kind.cls.__name__}.*n_timesteps"
+    with pytest.raises(ValueError, match=message):
+        kind.fit(rng.normal(size=(8, 2, 3, 4)))
+
+
+# -- one sequence instead of a list of them -----------------------------------------------------
+
+BARE = {
+    "array": lambda x: x,
+    "frame": pd.DataFrame,
+    "polars": pl.DataFrame,
+    "lists": lambda x: x.tolist(),
+    "tensor": torch.tensor,
+}
+
+
+@pytest.mark.parametrize("bare", BARE.values(), ids=BARE.keys())
+def test_a_bare_sequence_of_one_feature_warns(kind, ragged, bare):
+    X = [x[:, :1] for x in ragged]
+    assert min(map(len, X)) > 1
+    estimator = kind.fit(X)
+    with pytest.warns(UserWarning, match=r"one sequence of 9 steps.*pass \[X\]") as caught:
+        answer = estimator.predict(bare(np.resize(X[0], (9, 1))))
+    assert len(caught) == 1
+    assert len(answer) == 9
+
+
+def test_a_bare_sequence_of_folded_features_warns(plain, ragged):
+    estimator = plain.fit(ragged, n_channels=3)
+    with pytest.warns(UserWarning, match=r"one sequence of 4 steps.*pass \[X\]"):
+        estimator.predict(np.ones((4, 3)))
+
+
+def test_many_sequences_of_one_step_do_not_warn_when_there_were_some(kind, ragged):
+    X = [x[:, :1] for x in ragged]
+    X[3] = X[3][:1]
+    assert len(kind.fit(X).predict(np.ones((9, 1)))) == 9
+
+
+def test_one_sequence_of_one_step_does_not_warn(kind, ragged):
+    estimator = kind.fit([x[:, :1] for x in ragged])
+    assert len(estimator.predict([[1.0]])) == 1
+    assert len(estimator.predict([np.ones((1, 1))] * 3)) == 3
+
+
+@pytest.mark.parametrize("bare", BARE.values(), ids=BARE.keys())
+def test_a_bare_sequence_of_several_features_is_named(kind, ragged, bare):
+    estimator = kind.fit(ragged)
+    message = r"X has 1 features, but RNN.* is expecting 3 features as input\. .*of 7 steps"
+    with pytest.raises(ValueError, match=message):
+        estimator.predict(bare(np.ones((7, 3))))
+
+
+def test_other_widths_are_not_taken_for_one_sequence(kind, ragged):
+    estimator = kind.fit(ragged)
+    for X in (np.ones((7, 4)), [np.ones((7, 1))]):
+        with pytest.raises(ValueError, match=r"is expecting 3 features as input\.$"):
+            estimator.predict(X)
+
+
 # -- missing and infinite values ----------------------------------------------------------------
 
 
@@ -358,7 +419,7 @@ def test_f16_a_constant_target_is_predicted(name, ragged, constant):
 
 
 def test_f16_a_constant_target_has_constant_quantiles(ragged):
-    reg = RNNRegressor(**TINY, loss="quantile").fit(ragged, [7.3] * len(ragged))
+    reg = RNNRegressor(**TINY, loss="quantile", calibrate=False).fit(ragged, [7.3] * len(ragged))
     assert_allclose(reg.predict_interval(ragged), 7.3, atol=1e-6)
 
 
@@ -452,6 +513,73 @@ WRONG_STEPS = {
 def test_f18_sequences_that_hold_no_numbers(kind, ragged, convert, match):
     with pytest.raises(ValueError, match=match):
         kind.make().fit([convert(x) for x in ragged], kind.targets(ragged))
+
+
+LONG = pd.DataFrame(
+    {
+        "machine": np.repeat(["a", "b", "c", "d"], 3),
+        "time": pd.date_range("2024-01-01", periods=12),
+        "load": np.arange(12.0),
+    }
+)
+TABLES_OF = {
+    "pandas": lambda df: df,
+    "nullable": lambda df: df.convert_dtypes(),
+    "arrow in pandas": lambda df: df.convert_dtypes(dtype_backend="pyarrow"),
+    "polars": lambda df: pl.DataFrame({name: df[name].tolist() for name in df}),
+    "arrow": lambda df: pa.table({name: df[name].tolist() for name in df}),
+}
+
+
+@pytest.mark.parametrize("column", ["machine", "time"])
+@pytest.mark.parametrize("convert", TABLES_OF.values(), ids=TABLES_OF.keys())
+def test_f18_the_column_of_a_long_table_is_named(plain, convert, column):
+    table = convert(LONG[[column, "load"]])
+    with pytest.raises(ValueError, match=f"column '{column}' of X .*sequences_from_frame"):
+        plain.make().fit(table, np.arange(12) % 2)
+    estimator = plain.make().fit(LONG[["load"]], np.arange(12) % 2)
+    with pytest.raises(ValueError, match="feature names" if column == "machine" else "column"):
+        estimator.predict(table)
+
+
+@pytest.mark.parametrize("column", ["machine", "time"])
+@pytest.mark.parametrize("convert", TABLES_OF.values(), ids=TABLES_OF.keys())
+def test_f18_the_column_of_a_sequence_is_named(kind, convert, column):
+    X = [convert(part[["load", column]]) for _, part in LONG.groupby("machine")]
+    message = f"sequence 0 has a column '{column}' of dtype .*sequences_from_frame"
+    with pytest.raises(ValueError, match=message):
+        kind.make().fit(X, kind.targets([[0] * 3] * 4))
+
+
+@pytest.mark.parametrize("convert", [lambda df: df, pl.from_pandas], ids=["pandas", "polars"])
+def test_f18_dates_alone_are_not_read_as_numbers(plain, convert):
+    with pytest.raises(ValueError, match="column 'time' of X has dtype"):
+        plain.make().fit(convert(LONG[["time"]]), np.arange(12) % 2)
+
+
+def test_f18_an_id_beside_list_columns_is_named(plain):
+    table = pd.DataFrame({"load": [[1.0, 2.0]] * 12, "machine": list("abcdefghijkl")})
+    with pytest.raises(ValueError, match=r"'machine' of X holds no sequences, as .*'load'"):
+        plain.make().fit(table, np.arange(12) % 2)
+
+
+NO_LISTS = {
+    "dict": ({"a": [1.0, 2.0], "b": [3.0]}, r"got a dict.*list\(X.values\(\)\)"),
+    "values": ({"a": [1.0, 2.0]}.values(), r"got a dict_values.*list\(X\)"),
+    "generator": ((x for x in np.ones((12, 3))), r"got a generator.*list\(X\)"),
+    "groups": (LONG.groupby("machine"), "got the groups of a table.*sequences_from_frame"),
+}
+
+
+@pytest.mark.parametrize(("X", "match"), NO_LISTS.values(), ids=NO_LISTS.keys())
+def test_f18_what_is_no_list_of_sequences(kind, X, match):
+    with pytest.raises(TypeError, match=match):
+        kind.make().fit(X, np.arange(12) % 2)
+
+
+def test_f18_pairs_of_ids_and_sequences(kind):
+    with pytest.raises(ValueError, match="sequence 0 is no array but a tuple of str, DataFrame"):
+        kind.make().fit(list(LONG.groupby("machine")), np.arange(4) % 2)
 
 
 def test_f18_sparse_tables(plain):

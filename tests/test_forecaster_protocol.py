@@ -298,7 +298,8 @@ def test_categories_are_followed(rng, decoder):
 def test_unknown_categories_are_one_and_the_same(covered):
     y, X = covered
     forecaster = make(**ROLES).fit(y, X=until(X, 50), fh=AHEAD)
-    new, newer = (forecaster.predict(X=X.assign(kind=name)) for name in ("sale", "fair"))
+    with pytest.warns(UserWarning, match="X column 'kind' holds only categories"):
+        new, newer = (forecaster.predict(X=X.assign(kind=name)) for name in ("sale", "fair"))
     missing = forecaster.predict(X=X.assign(kind=None))
     assert np.isfinite(new.to_numpy()).all()
     assert_array_equal(new, newer)

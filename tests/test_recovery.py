@@ -45,7 +45,13 @@ def test_quantiles_of_noise_that_grows_with_the_input():
     X = np.repeat(level[:, None, None], 4, axis=1)
     y = np.exp(level) * rng.normal(size=800)
     reg = RNNRegressor(
-        loss="normal", hidden_size=8, max_epochs=40, lr=0.02, early_stopping=False, random_state=0
+        loss="normal",
+        hidden_size=8,
+        max_epochs=40,
+        lr=0.02,
+        early_stopping=False,
+        calibrate=False,
+        random_state=0,
     )
     reg.fit(X, y)
     probe = np.array([-0.8, 0.0, 0.8])

@@ -88,7 +88,7 @@ def test_inputs_of_any_size(data):
 def test_several_outputs(loss, data):
     X, y = data
     Y = np.round(np.column_stack([y, 300 - y, np.full(len(y), 7.0)]))
-    reg = regressor(loss=loss).fit(X, Y)
+    reg = regressor(loss=loss, calibrate=False).fit(X, Y)
     predicted = reg.predict(X)
     assert predicted.shape == Y.shape
     for j in range(2):
@@ -173,7 +173,7 @@ def test_numbers_per_step(steps):
 def test_quantiles_per_step_and_output(steps):
     X, y = steps
     Y = [np.column_stack([part, -part]) for part in y]
-    reg = regressor(return_sequences=True, loss="normal", max_epochs=2).fit(X, Y)
+    reg = regressor(return_sequences=True, loss="normal", calibrate=False, max_epochs=2).fit(X, Y)
     assert [p.shape for p in reg.predict(X)] == [(len(x), 2) for x in X]
     assert [q.shape for q in reg.predict_quantiles(X, LEVELS)] == [(len(x), 2, 5) for x in X]
     assert [i.shape for i in reg.predict_interval(X)] == [(len(x), 2, 2) for x in X]
@@ -198,8 +198,8 @@ def test_calibrated_intervals_per_step(steps):
 def test_quantiles_are_in_order_and_intervals_are_pairs_of_them(loss, calibrated, data):
     X, y = data
     target = np.round(y)
-    reg = regressor(loss=loss, early_stopping=calibrated, max_epochs=4, validation_fraction=0.25)
-    reg.fit(X, target)
+    params = {"early_stopping": calibrated, "calibrate": calibrated, "validation_fraction": 0.25}
+    reg = regressor(loss=loss, max_epochs=4, **params).fit(X, target)
     if not calibrated and loss not in WITH_QUANTILES:
         with pytest.raises(ValueError, match="no validation part was held out"):
             reg.predict_interval(X)
@@ -234,11 +234,16 @@ def test_intervals_cover_new_data():
 
 def test_calibrate_false_believes_the_head(data):
     X, y = data
-    params = {"loss": "normal", "early_stopping": True, "max_epochs": 3}
+    params = {
+        "loss": "normal",
+        "early_stopping": True,
+        "max_epochs": 3,
+        "validation_fraction": 0.25,
+    }
     believed = regressor(calibrate=False, **params).fit(X, y)
     corrected = regressor(calibrate=True, **params).fit(X, y)
     assert believed.n_calibration_ == 0
-    assert corrected.n_calibration_ == 8
+    assert corrected.n_calibration_ == 20
     assert_array_equal(believed.predict(X), corrected.predict(X))
     head = copy.deepcopy(believed.net_.module_.head).double()
     raw = head(torch.from_numpy(believed.transform(X)))
@@ -257,6 +262,61 @@ def test_validation_data_of_ones_own_calibrate(data):
     low, high = reg.predict_interval(valid[0], 0.9).T
     # 51 times 0.05 rounds down to the second smallest and up to the second largest error.
     assert ((valid[1] < low) | (valid[1] > high)).sum() == 2
+
+
+CALLS = [
+    lambda reg, X: reg.predict_interval(X, 0.9),
+    lambda reg, X: reg.predict_interval(X, [0.5, 0.9]),
+    lambda reg, X: reg.predict_quantiles(X, [0.95]),
+    lambda reg, X: reg.predict_quantiles(X, [0.5, 0.05]),
+]
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("loss", WITH_QUANTILES)
+def test_nothing_held_out_warns(call, loss, data):
+    X, y = data
+    reg = regressor(loss=loss, max_epochs=1).fit(X, np.round(y))
+    with pytest.warns(UserWarning, match="no sequences were held out.*early_stopping") as caught:
+        call(reg, X)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("loss", ["squared_error", "quantile"])
+def test_too_little_held_out_warns(call, loss, data):
+    X, y = data
+    valid = make(19, seed=3)
+    params = {"loss": loss, "max_epochs": 1, "early_stopping": "auto"}
+    call(regressor(validation_split=valid, **params).fit(X, y), X)
+    few = tuple(part[:18] for part in valid)
+    reg = regressor(validation_split=few, **params).fit(X, y)
+    with pytest.warns(UserWarning, match=r"needs 19 held-out .* there are 18; .*validation_fr"):
+        call(reg, X)
+    # What needs less is not spoken of, nor what the user has chosen.
+    reg.predict_interval(X, 0.8)
+    call(reg.set_params(calibrate=False), X)
+
+
+def test_more_coverage_than_there_can_be_warns(data):
+    X, y = data
+    reg = regressor(validation_split=make(20, seed=3), early_stopping="auto", max_epochs=1)
+    with pytest.warns(UserWarning, match="needs 1999 held-out .* At most 1000 are used"):
+        reg.fit(X, y).predict_interval(X, 0.999)
+
+
+def test_what_is_not_held_out_is_covered_too_seldom():
+    """The warning is about this: the target is noise, learned by heart."""
+    rng = np.random.default_rng(0)
+    X, y = list(rng.normal(size=(400, 6, 2))), rng.normal(size=400)
+    reg = regressor(loss="normal", hidden_size=16, max_epochs=100).fit(X[:50], y[:50])
+    with pytest.warns(UserWarning, match="far less than they claim"):
+        low, high = reg.predict_interval(X[50:], 0.9).T
+    assert ((low <= y[50:]) & (y[50:] <= high)).mean() < 0.5
+    reg.set_params(early_stopping=True, validation_fraction=0.4).fit(X[:50], y[:50])
+    low, high = reg.predict_interval(X[50:], 0.9).T
+    assert ((low <= y[50:]) & (y[50:] <= high)).mean() > 0.8
 
 
 @pytest.mark.parametrize(
@@ -288,10 +348,10 @@ def test_quantiles_that_cannot_be_learned(quantiles, data):
 def test_a_failed_fit_keeps_the_calibration(data):
     X, y = data
     reg = regressor(early_stopping=True, max_epochs=2).fit(X, y)
-    before = reg.predict_interval(X)
+    before = reg.predict_interval(X, 0.5)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         reg.fit(X, y[:-1])
-    assert_array_equal(reg.predict_interval(X), before)
+    assert_array_equal(reg.predict_interval(X, 0.5), before)
 
 
 def test_a_fit_without_hold_out_forgets_the_calibration(data):
@@ -316,7 +376,7 @@ def test_calibration_survives_a_pickle(data):
     X, y = data
     reg = regressor(early_stopping=True, max_epochs=2).fit(X, y)
     back = pickle.loads(pickle.dumps(reg))
-    assert_array_equal(back.predict_interval(X), reg.predict_interval(X))
+    assert_array_equal(back.predict_interval(X, 0.5), reg.predict_interval(X, 0.5))
 
 
 # -- going on ---------------------------------------------------------------------------------
@@ -324,7 +384,7 @@ def test_calibration_survives_a_pickle(data):
 
 def test_a_stream_is_learned_in_parts(data):
     X, y = data
-    reg = regressor(loss="normal")
+    reg = regressor(loss="normal", calibrate=False)
     for _ in range(15):
         for start in range(0, len(X), 40):
             reg.partial_fit(X[start : start + 40], y[start : start + 40])

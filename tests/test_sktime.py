@@ -158,6 +158,16 @@ def test_univariate_validation_data_may_be_a_matrix(panel: np.ndarray) -> None:
     assert "valid_loss" in reg.rnn_.history_[0]
 
 
+def test_intervals_that_were_not_calibrated_warn(panel: np.ndarray) -> None:
+    X, y = panel.transpose(0, 2, 1), target(RNNRegressor, panel)
+    params = {**TINY, "loss": "normal", "validation_fraction": 0.4}
+    with pytest.warns(UserWarning, match="no sequences were held out"):
+        RNNRegressor(**params).fit(panel, y).rnn_.predict_interval(X, coverage=0.8)
+    for chosen in ({"calibrate": False}, {"early_stopping": True}):
+        reg = RNNRegressor(**params, **chosen).fit(panel, y)
+        assert reg.rnn_.predict_interval(X, coverage=0.8).shape == (30, 2)
+
+
 # -- parameters and state -----------------------------------------------------------------------
 
 

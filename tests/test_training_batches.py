@@ -10,6 +10,7 @@ from numpy.testing import assert_array_equal
 from skrnn._sequences import Sequences
 from skrnn._training import OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._batches import MAX_PADDING_RATIO, split_outliers
+from skrnn._windows import windows_at
 
 
 def dataset_of(lengths, **kwargs):
@@ -175,6 +176,25 @@ def test_a_batch_never_shows_a_value_of_another_sequence():
             assert (row[: RAGGED[i]] == i).all()
             assert (row[RAGGED[i] :] == 0).all()
     assert len(run) <= len(run.plan())
+
+
+@pytest.mark.parametrize("per_step", [False, True])
+def test_batches_of_overlapping_windows_are_those_of_copies(per_step):
+    rng = np.random.default_rng(0)
+    series = rng.normal(size=(40, 3))
+    # The last window ends where the series does.
+    windows = windows_at(series, np.array([5, 3, 35, 4, 35, 0]), 5)
+    array = np.asarray(windows)
+    rows = 30 if per_step else 6
+    given = (rng.normal(size=(rows, 2)), rng.uniform(size=rows))
+    one = SequenceDataset(Sequences.from_windows(windows), *given, per_step=per_step)
+    other = SequenceDataset(Sequences.from_padded(array), *given, per_step=per_step)
+    for indices in ([2, 0, 4, 4], [5], []):
+        found, expected = (data.batch(np.array(indices, dtype=np.int64)) for data in (one, other))
+        assert_array_equal(found[0]["x"], array[indices].astype(np.float32))
+        assert found[0].keys() == expected[0].keys() == {"x", "weight"}
+        assert_array_equal(found[0]["weight"], expected[0]["weight"])
+        assert_array_equal(found[1], expected[1])
 
 
 def test_integer_targets_are_long_and_numbers_have_the_type_of_the_network():

@@ -20,11 +20,13 @@ from pandas.api.types import (
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
 
+from skrnn._forecasting._stamps import in_series, key_text, stamp_text
+
 # What pandas calls the content of an object column that holds nothing but numbers.
 _NUMBERS = {"integer", "floating", "mixed-integer-float", "decimal"}
 # Networks read float32.
 _LARGEST = np.finfo(np.float32).max
-_MOST_LISTED = 5
+_MOST_SHOWN = 3
 
 
 class CovariateEncoder(BaseEstimator):
@@ -179,6 +181,34 @@ class CovariateEncoder(BaseEstimator):
         encodings = [self.encodings_[name] for name in columns]
         return {e.name: len(e.categories) + 1 for e in encodings if isinstance(e, _Categories)}
 
+    def unseen(
+        self, X: pd.DataFrame, columns: Sequence[Hashable]
+    ) -> list[tuple[Hashable, str, str]]:
+        """List categorical columns of which no category was there in `fit`.
+
+        Parameters
+        ----------
+        X : DataFrame
+            Rows indexed as in `fit`.
+
+        columns : sequence of column names
+            What to look at; those that X lacks are ignored.
+
+        Returns
+        -------
+        found : list of tuple
+            Name of the column, and up to three of its categories and of those of `fit`, as text.
+        """
+        found = []
+        for name in columns:
+            encoding = self.encodings_[name]
+            if isinstance(encoding, _Categories) and name in X.columns:
+                present = X[name].dropna()
+                if len(present) and not encoding.encode(present)[0].any():
+                    values = present.astype(object).unique()
+                    found.append((name, _first(values), _first(encoding.categories)))
+        return found
+
     def static_table(self, X: pd.DataFrame) -> pd.DataFrame:
         """Encode the static columns, one row per series.
 
@@ -289,39 +319,6 @@ class _Categories:
         return [codes.astype(np.float64)]
 
 
-def missing_rows(given: pd.Index, needed: pd.Index) -> str:
-    """List rows that are needed and not given.
-
-    Parameters
-    ----------
-    given : Index
-        Rows of X: times, or series and times.
-
-    needed : Index
-        Rows that X must have.
-
-    Returns
-    -------
-    text : str
-        The first five missing times, or pairs of series and time, and how many more there are;
-        empty when none is missing.
-
-    Examples
-    --------
-    >>> missing_rows(pd.RangeIndex(3), pd.RangeIndex(10))
-    '3, 4, 5, 6, 7 and 2 more'
-    """
-    comparable = given.nlevels == needed.nlevels
-    missing = needed[~needed.isin(given)] if comparable else needed
-    series = _series_levels(missing)
-    listed = [
-        f"({_key_text(row)}, {_time_text(row[-1])})" if series else _time_text(row)
-        for row in missing[:_MOST_LISTED]
-    ]
-    more = len(missing) - len(listed)
-    return ", ".join(listed) + (f" and {more} more" if more else "")
-
-
 def _looks_categorical(column: pd.Series) -> bool:
     dtype = column.dtype
     if is_object_dtype(dtype):
@@ -350,6 +347,11 @@ def _as_numbers(column: pd.Series) -> NDArray[np.float64]:
     return values
 
 
+def _first(values: Sequence[Any] | NDArray) -> str:
+    more = ", ..." if len(values) > _MOST_SHOWN else ""
+    return ", ".join(key_text(value) for value in values[:_MOST_SHOWN]) + more
+
+
 def _check_unique(columns: pd.Index) -> None:
     if not columns.is_unique:
         repeated = columns[columns.duplicated()].unique().tolist()
@@ -361,7 +363,7 @@ def _check_static(X: pd.DataFrame) -> None:
     for name in X.columns:
         if series:
             counts = X[name].groupby(level=series, observed=True).nunique(dropna=False)
-            where = f" in series {_shown(counts.idxmax())!r}" if len(counts) else ""
+            where = f" in series {key_text(counts.idxmax())}" if len(counts) else ""
             most = counts.max() if len(counts) else 0
         else:
             most, where = X[name].nunique(dropna=False), ""
@@ -379,20 +381,5 @@ def _series_levels(index: pd.Index) -> list[int]:
 
 def _place(row: Any) -> str:
     if isinstance(row, tuple):
-        return f"{_time_text(row[-1])} in series {_key_text(row)}"
-    return _time_text(row)
-
-
-def _key_text(row: tuple[Any, ...]) -> str:
-    return repr(_shown(row[:-1] if len(row) > 2 else row[0]))
-
-
-def _shown(key: Any) -> Any:
-    """Key with numpy's numbers as Python's, which print as the user wrote them."""
-    if isinstance(key, tuple):
-        return tuple(_shown(part) for part in key)
-    return key.item() if isinstance(key, np.generic) else key
-
-
-def _time_text(time: Any) -> str:
-    return str(time).removesuffix(" 00:00:00")
+        return stamp_text(row[-1]) + in_series(row[:-1] if len(row) > 2 else row[0])
+    return stamp_text(row)

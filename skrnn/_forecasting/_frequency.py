@@ -18,6 +18,8 @@ _COMMON_SHARE = 0.1
 # Without a weekend in the data, stamps on working days may as well be daily.
 _BUSINESS_SPAN = 14
 _SHORTEST_MONTH = 28
+# Days from one stamp to the next, where each period of the calendar has one stamp.
+_DAYS_OF_PERIODS = {"M": (28, 31), "Q": (89, 92), "Y": (365, 366)}
 _SECONDS_PER_DAY = 86_400
 _DAY_0 = np.datetime64("1970-01-01", "D")
 # Grids are built with a power of two times as many steps, so that few are ever built.
@@ -71,10 +73,26 @@ def irregular_text(stamps: pd.DatetimeIndex, key: Hashable) -> str:
     if len(stamps) == 1:
         return f"a single time point{in_series(key)} has no frequency; set it with .asfreq."
     steps = stamps[1:] - stamps[:-1]
-    return (
+    text = (
         f"no regular frequency{in_series(key)}: its steps range from {steps.min()} to "
-        f"{steps.max()}; resample the series to one frequency, for example with .resample('D')."
+        f"{steps.max()}; "
     )
+    period = _period_of(stamps)
+    if period is None:
+        return text + "resample the series to one frequency, for example with .resample('D')."
+    if key is None:
+        return text + f"turn its times into periods, with .to_period({period!r})."
+    return text + f"turn the times into periods before .set_index, with .dt.to_period({period!r})."
+
+
+def _period_of(stamps: pd.DatetimeIndex) -> str | None:
+    """Calendar period that holds one of the stamps each, such as all 15ths of a month; or None."""
+    wall = stamps.tz_localize(None)
+    days = (wall[1:] - wall[:-1]).median() / pd.Timedelta(days=1)
+    for period, (fewest, most) in _DAYS_OF_PERIODS.items():
+        if fewest <= days <= most and wall.to_period(period).is_unique:
+            return period
+    return None
 
 
 def _offset_of_dates(dates: pd.DatetimeIndex) -> Any:

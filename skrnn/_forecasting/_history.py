@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from skrnn._forecasting._covariates import missing_rows
+from skrnn._forecasting._explain import missing_rows
 from skrnn._forecasting._inputs import Inputs
 from skrnn._forecasting._model import Covariates
 from skrnn._forecasting._panel import Panel, panel_index

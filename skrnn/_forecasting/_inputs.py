@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +14,8 @@ from numpy.typing import NDArray
 
 from skrnn._forecasting._calendar import Calendar
 from skrnn._forecasting._clock import Clock
-from skrnn._forecasting._covariates import CovariateEncoder, missing_rows
+from skrnn._forecasting._covariates import CovariateEncoder
+from skrnn._forecasting._explain import apart, missing_rows
 from skrnn._forecasting._panel import Panel, read_panel
 
 Size = tuple[int, tuple[int, ...]]
@@ -94,6 +97,11 @@ class Inputs:
     def known(self) -> list[Hashable]:
         """Columns of X that a forecast needs for its steps."""
         return [] if self.encoder is None else list(self.encoder.known_)
+
+    @property
+    def columns(self) -> list[Hashable]:
+        """All columns of X."""
+        return [] if self.encoder is None else list(self.encoder.columns_)
 
     @property
     def sizes(self) -> dict[str, Size]:
@@ -216,10 +224,21 @@ class Inputs:
                 f"fitted with X columns {self.known}; predict needs X for {len(needed)} rows: "
                 f"{missing_rows(needed[:0], needed)}. future_frame(fh) gives the frame to fill."
             )
-        absent = missing_rows(X.index, needed)
-        if absent:
-            raise ValueError(
-                f"X has no rows for {absent}; future_frame(fh) gives the frame to fill."
+        if missing_rows(X.index, needed):
+            cause = str(apart(needed, X.index)).removesuffix(".")
+            raise ValueError(f"{cause}; future_frame(fh) gives the frame to fill.")
+
+    def warn_of_unseen(self, X: pd.DataFrame | None, columns: Sequence[Hashable]) -> None:
+        """Warn of categorical columns of X that hold nothing known: most are spelt another way."""
+        if self.encoder is None or X is None:
+            return
+        for name, values, known in self.encoder.unseen(X, columns):
+            warnings.warn(
+                f"X column {name!r} holds only categories that were not seen in fit, such as "
+                f"{values}, and they are read as unknown; in fit it held {known}. Write them "
+                "alike, if they mean the same.",
+                UserWarning,
+                stacklevel=_level_of_caller(),
             )
 
     def _columns(self, name: str) -> list[Hashable]:
@@ -259,6 +278,14 @@ class Inputs:
         table = self.calendar.features(clock.stamps(np.arange(start, stop)))
         starts = np.repeat(first - start - (np.cumsum(n_steps) - n_steps), n_steps)
         return table[starts + np.arange(total)]
+
+
+def _level_of_caller() -> int:
+    """The `stacklevel` of a warning for code outside: sktime calls from various depths."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals["__name__"].split(".")[0] in ("skrnn", "sktime"):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _copy_rows(

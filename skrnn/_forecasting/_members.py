@@ -127,6 +127,7 @@ def _plan(options: TrainingOptions, watched: bool, max_time: float | None) -> Tr
         patience=options.n_iter_no_change if watched else None,
         tol=options.tol,
         verbose=int(options.verbose),
+        n_threads=options.n_threads,
     )
 
 

@@ -74,13 +74,15 @@ class ForecastNet(SequenceNetMixin, NeuralNetRegressor):
 
     def infer(self, x: dict[str, Tensor], **fit_params: Any) -> Forecast:  # type: ignore[override]
         """Forecast of one batch."""
-        device_type = torch.device(self.device).type
-        enabled = self.autocast_dtype is not None
-        with torch.autocast(device_type, self.autocast_dtype, enabled=enabled):
+        if self.autocast_dtype is None:
+            return self.module_(**x)
+        with torch.autocast(torch.device(self.device).type, self.autocast_dtype):
             forecast = self.module_(**x)
-        if not enabled:
-            return forecast
         return forecast._replace(raw=forecast.raw.float(), shift=forecast.shift.float())
+
+    def steps_of(self, inputs: dict[str, Tensor]) -> int:
+        """Count the patches that the recurrence reads."""
+        return inputs["past"].numel() // self.module_.patch_length
 
     def get_loss(
         self, y_pred: Any, y_true: Tensor, X: Any = None, training: bool = False

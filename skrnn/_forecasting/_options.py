@@ -51,6 +51,7 @@ class TrainingOptions:
     tol: float
     callbacks: Any
     device: Any
+    n_threads: int | str | None
     dtype: str
     precision: str
     verbose: int

@@ -9,6 +9,7 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -44,6 +45,7 @@ _SHARED = (
     "callbacks",
     "net_params",
     "device",
+    "n_threads",
     "dtype",
     "precision",
     "random_state",
@@ -227,6 +229,17 @@ def check_complete(panel: Panel) -> None:
         )
 
 
+def check_levels(levels: Any, name: str) -> list[float]:
+    """Probabilities as a list; refuses what is none."""
+    try:
+        values = np.atleast_1d(np.asarray(levels, dtype=np.float64))
+    except (TypeError, ValueError):
+        values = np.array([np.nan])
+    if values.ndim != 1 or not ((values > 0) & (values < 1)).all():
+        raise ValueError(f"{name} must lie in (0, 1), got {levels!r}.")
+    return values.tolist()
+
+
 def warn_of_other_season(sp: int | str, panel: Panel, period: int) -> None:
     """Warn when networks that were trained for one season meet series of another."""
     season = season_of(sp, panel)
@@ -256,8 +269,7 @@ def usable_series(panel: Panel, least: int) -> NDArray[np.int64]:
         if longest >= least:
             raise ValueError("y has fewer than 2 values that are not missing.")
         raise ValueError(
-            f"needs at least {least} time points, got {longest}; ask for a shorter horizon, set a "
-            "shorter window_length, or use short='pad'."
+            f"needs at least {least} time points, got {longest}; {_too_short_text(panel)}"
         )
     if not fine.all():
         left_out = [key_text(panel.keys[i]) for i in np.flatnonzero(~fine)]
@@ -269,3 +281,16 @@ def usable_series(panel: Panel, least: int) -> NDArray[np.int64]:
             stacklevel=5,
         )
     return np.flatnonzero(fine)
+
+
+def _too_short_text(panel: Panel) -> str:
+    """What to do about series that are all too short; dates may have come before their names."""
+    keys = panel.key_index
+    levels = keys.levels if isinstance(keys, pd.MultiIndex) else [keys]
+    dated = any(isinstance(level, pd.DatetimeIndex | pd.PeriodIndex) for level in levels)
+    if dated and panel.clock.kind == "int":
+        return (
+            f"the last level of the index is the time, but it is {key_text(panel.time_name)}; if "
+            "that names the series, use .swaplevel().sort_index()."
+        )
+    return "ask for a shorter horizon, set a shorter window_length, or use short='pad'."

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,7 +68,8 @@ class SequenceDataset(Dataset):
         self.equal_length = sequences.equal_length
         self.per_step = per_step
         self.values = _as_tensor(sequences.values, dtype, device)
-        self.starts = torch.from_numpy(sequences.offsets[:-1].copy()).to(device)
+        self.starts = _as_tensor(sequences.starts, torch.int64, device)
+        self.overlapping = sequences.overlapping
         self.target = None if target is None else _target_tensor(target, dtype, device)
         self.weight = None if weight is None else _as_tensor(weight, dtype, device)
 
@@ -87,27 +89,41 @@ class SequenceDataset(Dataset):
             Zeros after the end of each sequence. An empty tensor when there is no target.
         """
         index = torch.from_numpy(np.ascontiguousarray(indices)).to(self.values.device)
-        lengths = self.lengths[indices]
         inputs: dict[str, Tensor] = {}
-        steps, valid = self._steps(index, lengths)
-        inputs["x"] = self._rows(self.values, steps, valid)
-        if valid is not None:
-            inputs["lengths"] = torch.from_numpy(lengths)
+        pick: Callable[[Tensor], Tensor]
+        if self.equal_length:
+            pick = partial(self._blocks, index=index)
+            inputs["x"] = self._windows(index) if self.overlapping else pick(self.values)
+        else:
+            lengths = self.lengths[indices]
+            steps, valid = self._steps(index, lengths)
+            pick = partial(self._rows, steps=steps, valid=valid)
+            inputs["x"] = pick(self.values)
+            if valid is not None:
+                inputs["lengths"] = torch.from_numpy(lengths)
+        if not self.per_step:
+            pick = partial(torch.index_select, dim=0, index=index)
         if self.weight is not None:
-            per_row = (self.weight, steps, valid) if self.per_step else None
-            inputs["weight"] = self._rows(*per_row) if per_row else self.weight[index]
-        if self.target is None:
-            return inputs, torch.empty(len(indices))
-        if self.per_step:
-            return inputs, self._rows(self.target, steps, valid)
-        return inputs, self.target[index]
+            inputs["weight"] = pick(self.weight)
+        return inputs, torch.empty(len(indices)) if self.target is None else pick(self.target)
+
+    def _blocks(self, flat: Tensor, index: Tensor) -> Tensor:
+        """Steps of sequences that have the same length and lie one after the other."""
+        return flat.unflatten(0, (len(self), self.equal_length)).index_select(0, index)
+
+    def _windows(self, index: Tensor) -> Tensor:
+        """Steps of windows over one series, each a row of a view in which rows overlap."""
+        n_features = self.values.shape[1]
+        size = int(self.lengths[0]) * n_features
+        rows = self.values.flatten().unfold(0, size, n_features)
+        return rows.index_select(0, self.starts[index]).unflatten(1, (-1, n_features))
 
     def _steps(self, index: Tensor, lengths: NDArray) -> tuple[Tensor, Tensor | None]:
         """Positions of all steps of a batch, (batch, time), and which of them are not padding."""
         longest = int(lengths.max(initial=0))
         clock = torch.arange(longest, device=index.device)
         steps = self.starts[index][:, None] + clock
-        if self.equal_length is not None or bool((lengths == longest).all()):
+        if bool((lengths == longest).all()):
             return steps, None
         valid = clock < torch.from_numpy(lengths).to(index.device)[:, None]
         return steps.where(valid, 0), valid

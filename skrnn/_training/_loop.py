@@ -23,6 +23,7 @@ from skrnn._training._callbacks import (
 from skrnn._training._heap import kept_heap
 from skrnn._training._net import Diverged
 from skrnn._training._optimizers import SCHEDULES
+from skrnn._training._threads import own_threads, thread_callbacks
 
 
 @dataclass
@@ -49,6 +50,9 @@ class TrainingPlan:
     verbose : int
         With 1 or more, one line per epoch is printed.
 
+    n_threads : int, "auto" or None
+        Threads of a training on the CPU; "auto" looks for the fastest number, None leaves torch's.
+
     extra : list of skorch callbacks
         Run for this training only.
     """
@@ -59,6 +63,7 @@ class TrainingPlan:
     patience: int | None = None
     tol: float = 1e-4
     verbose: int = 0
+    n_threads: int | str | None = None
     extra: list[Any] = field(default_factory=list)
 
 
@@ -110,8 +115,10 @@ def train(
     rates = [group["lr"] for group in net.optimizer_.param_groups]
     schedule = _schedule(plan, budget, valid_set is not None)
     net.callbacks_ = _in_order(usual, schedule, budget, best, plan)
+    for callback in thread_callbacks(plan.n_threads, net.device):
+        net.callbacks_.append(("threads", callback))
     try:
-        with kept_heap(net.device):
+        with kept_heap(net.device), own_threads(plan.n_threads):
             outcome = _run(net, (train_set, valid_set), epochs, budget)
         if best.seen_ < len(net.history) and _is_whole(net.history[-1], valid_set):
             # A callback ended the training before the weights of this epoch were kept.

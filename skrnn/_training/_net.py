@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -131,11 +132,11 @@ class SequenceNetMixin:
 
     def infer(self, x: dict[str, Tensor], **fit_params: Any) -> Tensor:
         """Raw outputs of the head for one batch."""
-        device_type = torch.device(self.device).type
-        enabled = self.autocast_dtype is not None
-        with torch.autocast(device_type, self.autocast_dtype, enabled=enabled):
-            raw = self.module_(x["x"].to(self.device, non_blocking=True), x.get("lengths"))
-        return raw.float() if enabled else raw
+        sequences = x["x"].to(self.device, non_blocking=True)
+        if self.autocast_dtype is None:
+            return self.module_(sequences, x.get("lengths"))
+        with torch.autocast(torch.device(self.device).type, self.autocast_dtype):
+            return self.module_(sequences, x.get("lengths")).float()
 
     def get_loss(
         self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
@@ -155,6 +156,19 @@ class SequenceNetMixin:
         name = "train_weight" if training else "valid_weight"
         self.history.record_batch(name, _total_weight(batch[0], self.module_.pooling is None))
 
+    def _set_training(self, training: bool = True) -> None:
+        # skorch goes through all modules in every step.
+        if self.module_.training != training:
+            super()._set_training(training)
+
+    def _learnable(self) -> list[Tensor]:
+        return [p for group in self.optimizer_.param_groups for p in group["params"]]
+
+    def steps_of(self, inputs: dict[str, Tensor]) -> int:
+        """Count the time steps that the recurrence computes for a batch, padding included."""
+        rows, steps = inputs["x"].shape[:2]
+        return rows * steps
+
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
         """Forward, backward and clipping of one batch; what is not finite is not stepped on."""
         self._set_training(True)
@@ -166,13 +180,14 @@ class SequenceNetMixin:
         if self.grad_scaler_ is not None:
             self.grad_scaler_.unscale_(self.optimizer_)
         limit = float("inf") if self.gradient_clip_value is None else self.gradient_clip_value
-        norm = torch.nn.utils.clip_grad_norm_(self.module_.parameters(), limit).item()
+        norm = torch.nn.utils.clip_grad_norm_(self._learnable(), limit).item()
         self.history.record_batch("grad_norm", norm)
         self._skip_if_bad(loss, norm)
         return {"loss": loss.detach(), "y_pred": y_pred}
 
     def _skip_if_bad(self, loss: Tensor, norm: float) -> None:
-        finite = bool(torch.isfinite(loss)) and (np.isfinite(norm) or self.grad_scaler_ is not None)
+        finite = math.isfinite(loss.item())
+        finite = finite and (math.isfinite(norm) or self.grad_scaler_ is not None)
         self.bad_steps_ = 0 if finite else self.bad_steps_ + 1
         self.good_steps_ += finite
         if self.bad_steps_ > MAX_BAD_STEPS:

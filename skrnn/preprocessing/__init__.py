@@ -1,5 +1,6 @@
 """Transformers that prepare sequences: padding, scaling, imputing, windowing, tokens, tables."""
 
+from skrnn._windows import Windows
 from skrnn.preprocessing._frames import sequences_from_frame, sequences_to_frame
 from skrnn.preprocessing._imputing import SequenceImputer
 from skrnn.preprocessing._padding import SequencePadder
@@ -13,6 +14,7 @@ __all__ = [
     "SequenceScaler",
     "SequenceTokenizer",
     "SlidingWindow",
+    "Windows",
     "make_windows",
     "sequences_from_frame",
     "sequences_to_frame",

@@ -336,6 +336,7 @@ def _stack(X: Any) -> tuple[pd.DataFrame, NDArray[np.int64]]:
     if not isinstance(sequences, Sequences):
         rows = check_array(X, dtype=np.float64, ensure_all_finite=False, input_name="X")
         sequences = Sequences.from_padded(rows[:, :, None])
+    sequences = sequences.packed()
     names = sequences.feature_names or [f"x{i}" for i in range(sequences.n_features)]
     starts = np.repeat(sequences.offsets[:-1], sequences.lengths)
     index = pd.Index(np.arange(len(sequences.values)) - starts)

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skrnn._sequences import Sequences
+from skrnn._windows import Windows
 from skrnn.preprocessing._transformer import SequenceTransformer
 
 
@@ -139,18 +140,22 @@ class SequenceImputer(SequenceTransformer):
         """
         sequences = self._read(X, reset=True)
         values = sequences.values
-        observed = (~np.isnan(values)).sum(axis=0)
+        weight = sequences.step_weight()
+        if weight is None:
+            observed = (~np.isnan(values)).sum(axis=0)
+            total = np.nansum(values, axis=0, dtype=np.float64)
+        else:
+            observed, total = weight @ ~np.isnan(values), weight @ np.nan_to_num(values)
         if self.strategy != "constant" and (observed == 0).any():
             feature = int(np.argmin(observed))
             name = sequences.feature_names[feature] if sequences.feature_names else feature
             raise ValueError(
                 f"feature {name!r} has no observed value; drop it, or use strategy='constant'."
             )
-        total = np.nansum(values, axis=0, dtype=np.float64)
         self.mean_ = np.where(observed > 0, total, np.nan) / np.maximum(observed, 1)
         return self
 
-    def transform(self, X: Any) -> NDArray | list[NDArray]:
+    def transform(self, X: Any) -> NDArray | list[NDArray] | Windows:
         """Fill missing values.
 
         Parameters
@@ -162,10 +167,14 @@ class SequenceImputer(SequenceTransformer):
         -------
         X_out : ndarray, or list of ndarray of shape (n_timesteps_i, n_features_out)
             The filled sequences: 2-D for 2-D, 3-D for 3-D, a list for any other container.
+            Windows for windows, as nothing is missing in them.
             ``n_features_out`` is `n_channels_in_` times one plus the number of appended kinds.
         """
         check_is_fitted(self)
         sequences = self._read(X, reset=False)
+        if sequences.overlapping and not np.isnan(sequences.values).any():
+            return self._beside_zeros(sequences).restore()
+        sequences = sequences.packed()
         missing = np.isnan(sequences.values)
         parts = [self._filled(sequences, missing)]
         if self.add_indicator:
@@ -175,6 +184,11 @@ class SequenceImputer(SequenceTransformer):
             parts.append(np.arange(len(missing))[:, None] - previous)
         values = np.hstack(parts).astype(sequences.values.dtype, copy=False)
         return sequences.with_values(values).restore()
+
+    def _beside_zeros(self, sequences: Sequences) -> Sequences:
+        """What becomes of sequences without missing values."""
+        zeros = [np.zeros_like(sequences.values)] * (self.add_indicator + self.add_time_since)
+        return sequences.with_values(np.hstack([sequences.values, *zeros]))
 
     def _filled(self, sequences: Sequences, missing: NDArray) -> NDArray:
         """Copy of the values without missing ones."""

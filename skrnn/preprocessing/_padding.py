@@ -177,6 +177,6 @@ class SequencePadder(SequenceTransformer):
         shape = (len(sequences), width, sequences.n_features)
         padded = np.full(shape, self._fill(), dtype=sequences.values.dtype)
         row = np.repeat(np.arange(len(sequences)), kept)
-        source = step + np.repeat(sequences.offsets[:-1] + skipped, kept)
+        source = step + np.repeat(sequences.starts + skipped, kept)
         padded[row, step + np.repeat(filled_before, kept)] = sequences.values[source]
         return padded

@@ -13,8 +13,9 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import _check_sample_weight, check_array, check_is_fitted
 
-from skrnn._containers import to_sequences
+from skrnn._containers import to_sequences, windows_to_sequences
 from skrnn._sequences import Sequences
+from skrnn._windows import Windows
 from skrnn.preprocessing._transformer import SequenceTransformer, float_type
 
 # Quartiles of the robust method.
@@ -153,11 +154,13 @@ class SequenceScaler(SequenceTransformer):
             )
         if self.per == "dataset":
             whole = np.array([0, len(sequences.values)])
-            center, scale = self._statistics(sequences.values, whole, weight)
-            self.center_, self.scale_ = center[0], scale[0]
+            # One feature at a time: the copies made on the way are as large as what they are given.
+            columns = np.split(sequences.values, sequences.n_features, axis=1)
+            both = [self._statistics(column, whole, weight) for column in columns]
+            self.center_, self.scale_ = np.concatenate(both, axis=2)[:, 0]
         return self
 
-    def transform(self, X: Any) -> NDArray | list[NDArray]:
+    def transform(self, X: Any) -> NDArray | list[NDArray] | Windows:
         """Scale sequences.
 
         Parameters
@@ -169,15 +172,18 @@ class SequenceScaler(SequenceTransformer):
         -------
         X_out : ndarray, or list of ndarray of shape (n_timesteps_i, `n_channels_in_`)
             The scaled sequences: 2-D for 2-D, 3-D for 3-D, a list for any other container.
+            Windows for windows, but with ``per="sequence"`` a 3-D or 2-D array.
         """
         check_is_fitted(self)
         sequences = self._read(X, reset=False)
+        if self.per == "sequence":
+            sequences = sequences.packed()
         center, scale = self._centers_and_scales(sequences)
         scaled = (sequences.values - center) / scale + self._lowest()
         return sequences.with_values(scaled.astype(sequences.values.dtype, copy=False)).restore()
 
     @available_if(_forgets_nothing)
-    def inverse_transform(self, X: Any) -> NDArray | list[NDArray]:
+    def inverse_transform(self, X: Any) -> NDArray | list[NDArray] | Windows:
         """Undo the scaling. Only for ``per="dataset"``.
 
         Parameters
@@ -209,7 +215,9 @@ class SequenceScaler(SequenceTransformer):
         # Scaled data come from `transform`, without the names and possibly with another width.
         name, dtype = type(self).__name__, float_type(X)
         sequences = to_sequences(X, name, dtype)
-        if not isinstance(sequences, Sequences):
+        if isinstance(sequences, Windows):
+            sequences = replace(windows_to_sequences(sequences, dtype), form="rows")
+        elif not isinstance(sequences, Sequences):
             rows = check_array(X, dtype=dtype, ensure_all_finite="allow-nan", input_name="X")
             sequences = Sequences.from_padded(rows[:, :, None])
             sequences = replace(sequences, form="rows", width=rows.shape[1])
@@ -254,16 +262,17 @@ class SequenceScaler(SequenceTransformer):
 
 def _step_weights(sequences: Sequences, sample_weight: Any) -> NDArray:
     """Weight of each time step."""
-    if sample_weight is None:
-        return np.ones(len(sequences.values))
-    weight = _check_sample_weight(
-        sample_weight, np.empty(len(sequences)), dtype=np.float64, ensure_non_negative=True
-    )
-    if not (weight > 0).any():
-        raise ValueError(
-            "Sample weights must contain at least one non-zero number; all weights are zero."
+    weight = sample_weight
+    if weight is not None:
+        weight = _check_sample_weight(
+            weight, np.empty(len(sequences)), dtype=np.float64, ensure_non_negative=True
         )
-    return np.repeat(weight, sequences.lengths)
+        if not (weight > 0).any():
+            raise ValueError(
+                "Sample weights must contain at least one non-zero number; all weights are zero."
+            )
+    rows = sequences.step_weight(weight)
+    return np.ones(len(sequences.values)) if rows is None else rows
 
 
 def _mean_and_deviation(

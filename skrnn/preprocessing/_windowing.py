@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.utils._param_validation import Interval, validate_parameter_constraints
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils._param_validation import validate_parameter_constraints
+from sklearn.utils.validation import check_is_fitted, validate_data
 
-from skrnn._windows import count_windows, future_windows, past_windows, trailing_windows
-
-_FLOATS = (np.float64, np.float32)
-
-_POSITIVE = Interval(Integral, 1, None, closed="left")
+from skrnn._windows import FLOATS, POSITIVE, Windows, count_windows, read_series, windows_at
 
 
 class SlidingWindow(TransformerMixin, BaseEstimator):
@@ -67,7 +62,7 @@ class SlidingWindow(TransformerMixin, BaseEstimator):
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "window_length": [_POSITIVE],
+        "window_length": [POSITIVE],
     }
 
     def __init__(self, window_length: int = 10) -> None:
@@ -90,7 +85,7 @@ class SlidingWindow(TransformerMixin, BaseEstimator):
         self : SlidingWindow
             The fitted transformer.
         """
-        validate_data(self, X, dtype=_FLOATS)
+        validate_data(self, X, dtype=FLOATS)
         return self
 
     def transform(self, X: Any) -> NDArray:
@@ -107,8 +102,8 @@ class SlidingWindow(TransformerMixin, BaseEstimator):
             A sequence for each row; always a copy.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=_FLOATS)
-        return trailing_windows(X, int(self.window_length))
+        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        return _trailing_windows(X, int(self.window_length))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -123,7 +118,7 @@ def make_windows(
     step: int = 1,
     *,
     target: int | str | None = None,
-) -> tuple[NDArray, NDArray]:
+) -> tuple[Windows, NDArray]:
     """Cut a series into windows and the values that follow them.
 
     Parameters
@@ -146,9 +141,9 @@ def make_windows(
 
     Returns
     -------
-    X : ndarray of shape (n_windows, window_length) or (n_windows, window_length, n_features)
-        The windows, 2-D for a 1-D series: a read-only view of `series` where it already holds
-        floating point numbers. ``n_windows`` is
+    X : Windows of shape (n_windows, window_length) or (n_windows, window_length, n_features)
+        The windows, 2-D for a 1-D series: an array that lies over `series` and copies nothing,
+        however its rows are picked. ``n_windows`` is
         ``floor((n_steps - window_length - horizon) / step) + 1``.
 
     y : ndarray of shape (n_windows,), (n_windows, horizon) or (n_windows, n_features)
@@ -162,12 +157,13 @@ def make_windows(
 
     See Also
     --------
+    Windows : All windows of a series, those without a target as well.
     SlidingWindow : Trailing windows of all rows, as a transformer.
 
     Notes
     -----
-    Each window owns its history, so rows may be split freely afterwards. With ``horizon > 1`` the
-    targets of neighbouring windows overlap: split them with
+    Each window comes with its history, so rows may be split freely afterwards. With
+    ``horizon > 1`` the targets of neighbouring windows overlap: split them with
     ``TimeSeriesSplit(gap=ceil((horizon - 1) / step))`` so that no training target lies in the test
     period; with ``step=1`` that is ``gap=horizon - 1``.
 
@@ -185,31 +181,26 @@ def make_windows(
     array([1., 1., 1., 1., 1.])
     """
     validate_parameter_constraints(
-        {"window_length": [_POSITIVE], "horizon": [_POSITIVE], "step": [_POSITIVE]},
+        {"window_length": [POSITIVE], "horizon": [POSITIVE], "step": [POSITIVE]},
         {"window_length": window_length, "horizon": horizon, "step": step},
         caller_name="make_windows",
     )
-    if type(series).__module__.split(".")[0] == "pyarrow":
-        series = series.to_pandas()
-    names = list(getattr(series, "columns", []))
-    values = check_array(
-        series, dtype=_FLOATS, ensure_2d=False, input_name="series", estimator="make_windows"
-    )
+    values, names = read_series(series, "make_windows")
     table = values.reshape(len(values), -1)
-    needed = window_length + horizon
-    if count_windows(len(table), window_length, horizon) == 0:
+    n_windows = count_windows(len(table), window_length, horizon, step)
+    if n_windows == 0:
         raise ValueError(
             f"series has {len(table)} steps; a window of {window_length} and a horizon of "
-            f"{horizon} need {needed}. Shorten one of them."
+            f"{horizon} need {window_length + horizon}. Shorten one of them."
         )
-    chosen = table[:, _target_columns(target, names, table.shape[1], horizon)]
-    X = past_windows(table, window_length, horizon, step)
+    starts = range(0, n_windows * step, step)
+    chosen = table[window_length:, _target_columns(target, names, table.shape[1], horizon)]
     # A copy: y is small, and writing to it must not reach the series.
-    future = future_windows(chosen, window_length, horizon, step).copy()
+    future = np.array(windows_at(chosen, starts, horizon))
     y = future[:, 0] if horizon == 1 else future[:, :, 0]
     if horizon == 1 and chosen.shape[1] == 1:
         y = y[:, 0]
-    return (X[:, :, 0] if values.ndim == 1 else X), y
+    return windows_at(values, starts, int(window_length)), y
 
 
 def _target_columns(
@@ -230,3 +221,39 @@ def _target_columns(
     if not -n_columns <= target < n_columns:
         raise ValueError(f"target {target} is outside the {n_columns} columns of series.")
     return [int(target) % n_columns]
+
+
+def _trailing_windows(values: NDArray, window_length: int) -> NDArray:
+    """For each step the window that ends there, shorter ones filled up with NaN at their end.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_steps, n_features)
+        A series of floating point numbers.
+
+    window_length : int
+        Steps in a window.
+
+    Returns
+    -------
+    windows : ndarray of shape (n_steps, window_length, n_features)
+        A copy. Window ``t`` starts with its oldest step; while ``t < window_length - 1`` it holds
+        ``t + 1`` steps and then NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> _trailing_windows(np.arange(4.0)[:, None], 3)[:, :, 0]
+    array([[ 0., nan, nan],
+           [ 0.,  1., nan],
+           [ 0.,  1.,  2.],
+           [ 1.,  2.,  3.]])
+    """
+    n_steps, n_features = values.shape
+    windows = np.full((n_steps, window_length, n_features), np.nan, dtype=values.dtype)
+    for t in range(min(window_length - 1, n_steps)):
+        windows[t, : t + 1] = values[: t + 1]
+    if n_steps >= window_length:
+        starts = range(n_steps - window_length + 1)
+        windows[window_length - 1 :] = windows_at(values, starts, window_length)
+    return windows

@@ -19,7 +19,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
 
     Parameters
     ----------
-    cell : {"lstm", "gru", "rnn"} or class, default="lstm"
+    cell : {"lstm", "gru", "rnn", "mingru", "minlstm"} or class, default="lstm"
         Recurrent layer: a name, a step cell class or a :class:`skrnn.nn.RecurrentLayer` class.
 
     hidden_size : int or tuple of int, default=64
@@ -104,6 +104,10 @@ class RNNClassifier(TwinMixin, BaseClassifier):
 
     device : str, default="auto"
         Where to compute: ``"cpu"``, ``"cuda"``, ``"mps"``; ``"auto"`` takes CUDA when present.
+
+    n_threads : int, "auto" or None, default="auto"
+        Threads of a training on the CPU, restored after it. ``"auto"`` takes one for small steps
+        and times a few of the others for the fastest number up to torch's; None leaves torch's.
 
     dtype : {"float32", "float64"}, default="float32"
         Type of weights and inputs.
@@ -200,6 +204,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         callbacks: list | None = None,
         net_params: dict[str, Any] | None = None,
         device: str = "auto",
+        n_threads: int | str | None = "auto",
         dtype: str = "float32",
         precision: str = "float32",
         random_state: int | np.random.RandomState | None = None,
@@ -232,6 +237,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         self.callbacks = callbacks
         self.net_params = net_params
         self.device = device
+        self.n_threads = n_threads
         self.dtype = dtype
         self.precision = precision
         self.random_state = random_state

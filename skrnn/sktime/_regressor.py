@@ -19,7 +19,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
 
     Parameters
     ----------
-    cell : {"lstm", "gru", "rnn"} or class, default="lstm"
+    cell : {"lstm", "gru", "rnn", "mingru", "minlstm"} or class, default="lstm"
         Recurrent layer: a name, a step cell class or a :class:`skrnn.nn.RecurrentLayer` class.
 
     hidden_size : int or tuple of int, default=64
@@ -103,7 +103,8 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         Train on targets with mean 0 and standard deviation 1, and predict on their scale.
 
     calibrate : bool, default=True
-        Correct quantiles and intervals of `rnn_` with the validation part, if there is one.
+        Correct quantiles and intervals of `rnn_` with the validation part. Without one they are the
+        network's own, and a warning says so; False takes them as they are.
 
     callbacks : list of skorch callbacks or None, default=None
         Callbacks, or pairs (name, callback), that run during training. They are cloned first.
@@ -114,6 +115,10 @@ class RNNRegressor(TwinMixin, BaseRegressor):
 
     device : str, default="auto"
         Where to compute: ``"cpu"``, ``"cuda"``, ``"mps"``; ``"auto"`` takes CUDA when present.
+
+    n_threads : int, "auto" or None, default="auto"
+        Threads of a training on the CPU, restored after it. ``"auto"`` takes one for small steps
+        and times a few of the others for the fastest number up to torch's; None leaves torch's.
 
     dtype : {"float32", "float64"}, default="float32"
         Type of weights and inputs.
@@ -160,13 +165,14 @@ class RNNRegressor(TwinMixin, BaseRegressor):
     >>> from skrnn.sktime import RNNRegressor
     >>> X = np.random.default_rng(0).normal(size=(100, 1, 10))
     >>> y = X[:, 0, -3:].sum(axis=1)
-    >>> reg = RNNRegressor(hidden_size=8, max_epochs=5, loss="normal", random_state=0)
+    >>> reg = RNNRegressor(hidden_size=8, max_epochs=5, early_stopping=True, random_state=0)
     >>> reg.fit(X, y).predict(X[:2]).shape
     (2,)
 
-    Quantiles and intervals come from `rnn_`, which puts time first:
+    Quantiles and intervals come from `rnn_`, which puts time first. They are calibrated with the
+    series that ``early_stopping=True`` holds out:
 
-    >>> reg.rnn_.predict_interval(X[:2].transpose(0, 2, 1), coverage=0.9).shape
+    >>> reg.rnn_.predict_interval(X[:2].transpose(0, 2, 1), coverage=0.8).shape
     (2, 2)
     """
 
@@ -210,6 +216,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         callbacks: list | None = None,
         net_params: dict[str, Any] | None = None,
         device: str = "auto",
+        n_threads: int | str | None = "auto",
         dtype: str = "float32",
         precision: str = "float32",
         random_state: int | np.random.RandomState | None = None,
@@ -245,6 +252,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         self.callbacks = callbacks
         self.net_params = net_params
         self.device = device
+        self.n_threads = n_threads
         self.dtype = dtype
         self.precision = precision
         self.random_state = random_state

@@ -161,6 +161,29 @@ def test_f046_middle_of_the_month_has_no_offset():
         clock_of(months)
 
 
+@pytest.mark.parametrize(("freq", "period"), [("MS", "M"), ("QS", "Q"), ("YS", "Y")])
+@pytest.mark.parametrize("tz", [None, "Europe/Berlin"])
+def test_f046_stamps_within_periods(freq, period, tz):
+    """One stamp in each month, quarter or year is regular as periods, not as days."""
+    index = pd.date_range("2019-01-01", periods=12, freq=freq, tz=tz) + pd.Timedelta(days=14)
+    with pytest.raises(ValueError, match=rf"into periods, with \.to_period\('{period}'\)\."):
+        clock_of(index)
+    with pytest.raises(
+        ValueError, match=rf"before \.set_index, with \.dt\.to_period\('{period}'\)"
+    ):
+        clock_of_panel({"a": index, "b": index})
+    assert clock_of(index.tz_localize(None).to_period(period)).freq[0] == period
+    # A month without a stamp is a gap of the periods.
+    with pytest.raises(ValueError, match="to_period"):
+        clock_of(index.delete(5))
+
+
+def test_f046_stamps_that_share_a_period_are_resampled():
+    index = pd.date_range("2019-01-01", periods=12, freq="MS") + pd.Timedelta(days=14)
+    with pytest.raises(ValueError, match="resample"):
+        clock_of(index.insert(4, index[3] + pd.Timedelta(days=2)))
+
+
 def test_few_stamps():
     two = pd.DatetimeIndex(["2024-01-01", "2024-01-03"])
     assert clock_of(two).freq == "2D"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skrnn._forecasting._covariates import CovariateEncoder, missing_rows
+from skrnn._forecasting._covariates import CovariateEncoder
 
 DAYS = pd.date_range("2024-01-01", periods=4, freq="D")
 
@@ -239,6 +239,20 @@ def test_categories_never_seen_are_unknown():
     assert encoder.transform(pd.DataFrame({"x": ["b", "a"]}), ["x"])["x"].tolist() == [0, 1]
 
 
+def test_f026_columns_of_which_no_category_was_seen():
+    seen = pd.DataFrame({"x": [*"dcba"], "flag": [True, False] * 2, "n": [0.0, 1.0, 2.0, 3.0]})
+    encoder = CovariateEncoder().fit(seen)
+    assert encoder.unseen(seen[2:], ["x", "flag", "n"]) == []
+    assert encoder.unseen(pd.DataFrame({"x": ["a", "z"], "n": [8, 9]}), ["x", "n"]) == []
+    assert encoder.unseen(pd.DataFrame({"x": [None, None]}), ["x", "flag"]) == []
+    other = pd.DataFrame({"x": [*"zyxx"], "flag": ["yes", "no", None, "no"]})
+    assert encoder.unseen(other, ["x", "flag"]) == [
+        ("x", "'z', 'y', 'x'", "'a', 'b', 'c', ..."),
+        ("flag", "'yes', 'no'", "False, True"),
+    ]
+    assert encoder.unseen(other, ["n"]) == []
+
+
 def test_whole_numbers_are_the_same_category_as_floats():
     encoder = CovariateEncoder(categorical=["x"]).fit(pd.DataFrame({"x": [3, 1]}))
     assert encoder.transform(pd.DataFrame({"x": [1.0, np.nan, 3.0]}), ["x"])["x"].tolist() == [
@@ -398,63 +412,3 @@ def test_series_with_numbers_or_several_levels_are_named_as_written(panel):
         CovariateEncoder(static=["town"]).fit(changed(deep, 5, "town", "Bern"))
     with pytest.raises(ValueError, match=re.escape("at 2024-01-02 in series (7, 1);")):
         CovariateEncoder().fit(changed(deep, 5, "price", np.inf))
-
-
-# --- rows ----------------------------------------------------------------------------------------
-
-
-def test_f059_missing_times_are_listed():
-    needed = pd.date_range("2024-01-01", periods=9, freq="D")
-    assert missing_rows(needed, needed) == ""
-    assert missing_rows(needed[2:], needed) == "2024-01-01, 2024-01-02"
-    assert missing_rows(needed[:7], needed) == "2024-01-08, 2024-01-09"
-    assert missing_rows(needed[8:], needed) == (
-        "2024-01-01, 2024-01-02, 2024-01-03, 2024-01-04, 2024-01-05 and 3 more"
-    )
-
-
-def test_f059_missing_pairs_are_listed():
-    needed = pd.MultiIndex.from_product(
-        [["a", "b"], pd.period_range("2024-01", periods=2, freq="M")]
-    )
-    assert missing_rows(needed, needed) == ""
-    assert missing_rows(needed[[3, 0]], needed) == "('a', 2024-02), ('b', 2024-01)"
-    numbered = pd.MultiIndex.from_product([[7], [1], pd.RangeIndex(8)])
-    assert missing_rows(numbered[:6], numbered) == "((7, 1), 6), ((7, 1), 7)"
-
-
-def test_f059_more_rows_than_needed_are_fine():
-    needed = pd.MultiIndex.from_product([["a", "b"], DAYS])
-    given = pd.MultiIndex.from_product([["c", "b", "a"], DAYS.union([DAYS[-1] + DAYS.freq])])
-    assert missing_rows(given, needed) == ""
-    assert missing_rows(given.set_names(["shop", "day"]), needed) == ""
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        DAYS.tz_localize("Europe/Berlin"),
-        DAYS.to_period(),
-        DAYS + pd.Timedelta("1h"),
-        pd.RangeIndex(4),
-        DAYS[:0],
-        pd.Index([]),
-        pd.MultiIndex.from_product([["a"], DAYS]),
-    ],
-    ids=["time zone", "periods", "hour", "integers", "none", "empty", "panel"],
-)
-def test_f059_other_stamps_are_all_missing(given):
-    assert missing_rows(given, DAYS) == "2024-01-01, 2024-01-02, 2024-01-03, 2024-01-04"
-    panel = pd.MultiIndex.from_product([["a"], DAYS])
-    if given.nlevels == 1:
-        given = pd.MultiIndex.from_product([["a"], given])
-        assert missing_rows(given, panel).startswith("('a', 2024-01-01), ('a', 2024-01-02)")
-
-
-@pytest.mark.parametrize("given", [pd.Index([]), pd.RangeIndex(10, 24)])
-def test_f058_without_any_row_all_are_missing(given):
-    needed = pd.MultiIndex.from_product([["a"], pd.RangeIndex(10, 24)])
-    assert missing_rows(needed[:0], needed) == missing_rows(given, needed)
-    assert missing_rows(given, needed) == (
-        "('a', 10), ('a', 11), ('a', 12), ('a', 13), ('a', 14) and 9 more"
-    )

@@ -1,0 +1,237 @@
+"""Training and prediction beside a loop in bare PyTorch, and beside other packages.
+
+    python benchmarks/speed.py                     # every case
+    python benchmarks/speed.py --case fit ragged   # some of them
+    OMP_NUM_THREADS=1 python benchmarks/speed.py   # with one thread for all contenders
+
+Contenders of a case take turns for `--rounds` rounds; the table gives medians and their ratio to
+the first one, which is the yardstick. Ratios are worth comparing, seconds are those of one machine.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from datetime import date
+from statistics import median
+
+import numpy as np
+import torch
+from _speed_contenders import (
+    Task,
+    bare_fit,
+    bare_predict,
+    equal_task,
+    ours,
+    ours_fit,
+    ours_predict,
+    peers,
+    ragged_task,
+    sktime_fit,
+)
+from sklearn.model_selection import GridSearchCV
+
+import skrnn
+from skrnn import RNNClassifier
+
+Contenders = dict[str, Callable[[], float]]
+BARE = "bare torch"
+SPIN = "import torch\ntorch.set_num_threads(1)\na = torch.randn(300, 300)\nwhile True: a @ a"
+
+
+def fit() -> Iterator[tuple[str, Contenders]]:
+    """Train on sequences of one length."""
+    for batch_size in (32, 64, 256):
+        task = equal_task(10_000, 50, batch_size=batch_size)
+        yield (
+            f"fit: 10 000 x 50 x 8, hidden 64, batch {batch_size}",
+            {BARE: lambda task=task: bare_fit(task), "skrnn": lambda task=task: ours_fit(task)},
+        )
+    task = equal_task(1_500, 512)
+    yield (
+        "fit: 1 500 x 512 x 8, hidden 64, batch 64",
+        {BARE: lambda: bare_fit(task), "skrnn": lambda: ours_fit(task)},
+    )
+
+
+def ragged() -> Iterator[tuple[str, Contenders]]:
+    """Train on sequences of 10 to 200 steps."""
+    task = ragged_task()
+    yield (
+        "fit: 2 048 sequences of 10 to 200 steps, 8 features, hidden 64, batch 64",
+        {
+            BARE + ", padded to the longest of the batch": lambda: bare_fit(task),
+            BARE + ", packed": lambda: bare_fit(task, packed=True),
+            "skrnn": lambda: ours_fit(task),
+        },
+    )
+
+
+def predict() -> Iterator[tuple[str, Contenders]]:
+    """Predict labels."""
+    equal, uneven = equal_task(10_000, 50), ragged_task()
+    yield (
+        "predict: 10 000 x 50 x 8, hidden 64, batch 64",
+        {BARE: bare_predict(equal), "skrnn": ours_predict(equal)},
+    )
+    yield (
+        "predict: 2 048 sequences of 10 to 200 steps, hidden 64, batch 64",
+        {BARE + ", padded": bare_predict(uneven), "skrnn": ours_predict(uneven)},
+    )
+
+
+def overhead() -> Iterator[tuple[str, Contenders]]:
+    """Train once through 200 samples: what is not training shows."""
+    task = equal_task(200, 50)
+    yield (
+        "fit: 200 x 50 x 8, one epoch (the difference is set-up and tear-down)",
+        {BARE: lambda: bare_fit(task), "skrnn": lambda: ours_fit(task)},
+    )
+
+
+def busy() -> Iterator[tuple[str, Contenders]]:
+    """Train alone, and beside a process that keeps a core busy."""
+    task = equal_task(10_000, 50, batch_size=64)
+
+    def beside(job: Callable[[], float]) -> Callable[[], float]:
+        def run() -> float:
+            neighbour = subprocess.Popen([sys.executable, "-c", SPIN])
+            try:
+                time.sleep(4)  # until it has imported what it needs
+                return job()
+            finally:
+                neighbour.kill()
+                neighbour.wait()
+
+        return run
+
+    yield (
+        "fit beside a busy process: 10 000 x 50 x 8, hidden 64, batch 64",
+        {
+            "skrnn, alone": lambda: ours_fit(task),
+            "skrnn, beside it": beside(lambda: ours_fit(task)),
+            BARE + ", beside it": beside(lambda: bare_fit(task)),
+        },
+    )
+
+
+def cells() -> Iterator[tuple[str, Contenders]]:
+    """Train other cells."""
+    for steps, n in ((50, 10_000), (512, 1_500)):
+        task = equal_task(n, steps)
+        yield (
+            f"fit, GRU: {n} x {steps} x 8, hidden 64, batch 64",
+            {
+                f"{BARE}, nn.GRU": lambda task=task: bare_fit(task, "gru"),
+                "skrnn, gru": lambda task=task: ours_fit(task, "gru"),
+            },
+        )
+    for steps, n in ((512, 1_500), (2048, 400)):
+        task = equal_task(n, steps)
+        yield (
+            f"fit, linear recurrences: {n} x {steps} x 8, hidden 64, batch 64",
+            {
+                f"{BARE}, nn.LSTM": lambda task=task: bare_fit(task, "lstm"),
+                "skrnn, lstm": lambda task=task: ours_fit(task, "lstm"),
+                "skrnn, mingru": lambda task=task: ours_fit(task, "mingru"),
+                "skrnn, minlstm": lambda task=task: ours_fit(task, "minlstm"),
+            },
+        )
+
+
+def precision() -> Iterator[tuple[str, Contenders]]:
+    """Train with 16-bit products on the CPU."""
+    for hidden_size in (64, 128, 256):
+        task = equal_task(2_000, 50, hidden_size=hidden_size)
+        yield (
+            f"fit, precision: 2 000 x 50 x 8, hidden {hidden_size}, batch 64",
+            {
+                "skrnn, float32": lambda task=task: ours_fit(task),
+                "skrnn, bf16": lambda task=task: ours_fit(task, precision="bf16"),
+            },
+        )
+
+
+def others() -> Iterator[tuple[str, Contenders]]:
+    """Train the same network in other packages."""
+    task = equal_task(10_000, 50)
+    yield (
+        "fit, other packages: LSTM, 10 000 x 50 x 8, hidden 64, batch 64",
+        {BARE: lambda: bare_fit(task), "skrnn": lambda: ours_fit(task), **dict(peers(task))},
+    )
+    for cell, name in (("gru", "GRUClassifier"), ("rnn", "SimpleRNNClassifierTorch")):
+        yield (
+            f"fit, other packages: {cell.upper()}, 10 000 x 50 x 8, hidden 64, batch 64",
+            {
+                BARE: lambda cell=cell: bare_fit(task, cell),
+                "skrnn": lambda cell=cell: ours_fit(task, cell),
+                f"sktime {name}": lambda name=name: sktime_fit(name, task),
+            },
+        )
+
+
+def search() -> Iterator[tuple[str, Contenders]]:
+    """Search a grid with one process and with two."""
+    task: Task = equal_task(3_000, 50, batch_size=32)
+    grid = {"lr": [1e-3, 3e-3], "hidden_size": [32, 48, 64]}
+
+    def run(n_jobs: int) -> float:
+        start = time.perf_counter()
+        model: RNNClassifier = ours(task, max_epochs=10)
+        GridSearchCV(model, grid, cv=4, n_jobs=n_jobs, refit=False).fit(task.X, task.y)
+        return time.perf_counter() - start
+
+    yield (
+        "grid search: 6 settings, 4 folds, 10 epochs of 2 250 x 50 x 8",
+        {"n_jobs=1": lambda: run(1), "n_jobs=2": lambda: run(2)},
+    )
+
+
+CASES = {f.__name__: f for f in (fit, ragged, predict, overhead, busy, cells, precision, others)}
+CASES["search"] = search
+
+
+def report(title: str, contenders: Contenders, rounds: int) -> None:
+    """Let the contenders take turns, and print one table."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    for run in contenders.values():
+        run()  # caches and lazy imports
+    for _ in range(rounds):
+        for name, run in contenders.items():
+            times[name].append(run())
+    medians = {name: median(values) for name, values in times.items()}
+    first = next(iter(medians.values()))
+    print(f"\n### {title}\n\n| contender | median, s | ratio | rounds |\n|---|---|---|---|")
+    for name, value in medians.items():
+        print(f"| {name} | {value:.3f} | {value / first:.2f} | {rounds} |", flush=True)
+
+
+def machine() -> str:
+    """The line that every table needs."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return (
+        f"{date.today()}, {platform.machine()}, {cores} cores, {torch.get_num_threads()} thread(s) "
+        f"of torch, Python {platform.python_version()}, torch {torch.__version__}, "
+        f"skrnn {skrnn.__version__}, numpy {np.__version__}"
+    )
+
+
+def main() -> None:
+    """Run the cases that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--case", nargs="+", choices=CASES, default=[*CASES])
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    warnings.simplefilter("ignore")
+    print(machine())
+    for name in args.case:
+        for title, contenders in CASES[name]():
+            report(title, contenders, 1 if name == "search" else args.rounds)
+
+
+if __name__ == "__main__":
+    main()
