@@ -22,6 +22,8 @@ from skrnn._sequences import Sequences
 _CONSTANT = 10 * np.finfo(np.float64).eps
 # Rows read at a time when moments are computed.
 _BLOCK = 2**18
+# Numbers in a row that are compared together.
+_ROW = 512
 
 
 @dataclass(frozen=True)
@@ -126,24 +128,36 @@ def weighted_moments(
     the whole data is made.
     """
     blocks = [slice(i, i + _BLOCK) for i in range(0, len(values), _BLOCK)]
-    weights = [None if weight is None else weight[block] for block in blocks]
-    totals = [
-        len(values[block]) if w is None else w.sum()
-        for block, w in zip(blocks, weights, strict=True)
+    weights = [
+        np.ones(len(values[block])) if weight is None else weight[block].astype(np.float64)
+        for block in blocks
     ]
+    totals = [w.sum() for w in weights]
 
     def average(rows: Callable[[slice], NDArray]) -> NDArray[np.float64]:
+        # A product sums the rows of a few columns ten times faster than numpy's sum over an axis.
         means = [
-            np.average(rows(block), axis=0, weights=w) if total > 0 else 0.0
+            w @ rows(block) / total if total > 0 else 0.0
             for block, w, total in zip(blocks, weights, totals, strict=True)
         ]
         return np.average(np.stack(np.broadcast_arrays(*means)), axis=0, weights=totals)
 
     mean = average(lambda block: values[block].astype(np.float64))
     variance = average(lambda block: (values[block] - mean) ** 2)
-    largest = np.maximum(values.max(axis=0), -values.min(axis=0)).astype(np.float64)
+    largest = np.max([_largest(values[block]) for block in blocks], axis=0).astype(np.float64)
     scale = np.sqrt(variance)
     return mean, np.where(scale > _CONSTANT * largest, scale, 0.0)
+
+
+def _largest(values: NDArray) -> NDArray:
+    """Largest absolute value of every column."""
+    values = np.abs(values)
+    n_rows, n_columns = values.shape
+    # Long rows are compared many numbers at a time, rows of a few columns one by one.
+    beside = max(min(n_rows, _ROW // max(n_columns, 1)), 1)
+    even = n_rows // beside * beside
+    wide = values[:even].reshape(-1, beside * n_columns).max(axis=0).reshape(beside, n_columns)
+    return np.concatenate([wide, values[even:]]).max(axis=0)
 
 
 def check_labels(y: Any, sequences: Sequences, per_step: bool) -> NDArray:

@@ -496,6 +496,14 @@ def test_weight_decay_spares_biases_and_recurrent_weights(data):
         assert decay[id(parameter)] == (0.0 if free else 0.3), name
 
 
+@pytest.mark.parametrize("params", [{"optimizer": "adam"}, {"optimizer__weight_decay": 0}])
+def test_without_weight_decay_there_is_one_group(data, params):
+    clf = classifier().set_params(**params).fit(*data)
+    (group,) = clf.net_.optimizer_.param_groups
+    assert group["weight_decay"] == 0
+    assert len(group["params"]) == len([*clf.net_.module_.parameters()])
+
+
 def test_weight_decay_shrinks_what_it_does_not_spare(data):
     plain = classifier(max_epochs=10, optimizer="adamw").fit(*data)
     decayed = classifier(max_epochs=10).set_params(optimizer__weight_decay=30.0).fit(*data)

@@ -76,9 +76,15 @@ def parameter_groups(
 
     Shrinking recurrent weights shortens the memory of the network, shrinking biases only shifts it.
     """
+    learnable = [p for p in network.parameters() if p.requires_grad]
     if issubclass(optimizer, torch.optim.LBFGS):
         # It takes a single group and knows no weight decay.
-        return [{"params": [p for p in network.parameters() if p.requires_grad]}]
+        return [{"params": learnable}]
+    extra = {} if weight_decay is None else {"weight_decay": weight_decay}
+    usual = inspect.signature(optimizer).parameters.get("weight_decay")
+    if weight_decay == 0 or (weight_decay is None and usual is not None and usual.default == 0):
+        # Without decay there is nothing to split, and every group costs a step of its own.
+        return [{"params": learnable, **extra}]
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
@@ -86,7 +92,6 @@ def parameter_groups(
             continue
         recurrent = "weight_hh" in name
         (free if parameter.ndim < 2 or recurrent else decayed).append(parameter)
-    extra = {} if weight_decay is None else {"weight_decay": weight_decay}
     groups = [{"params": decayed, **extra}, {"params": free, "weight_decay": 0.0}]
     return [group for group in groups if group["params"]]
 
