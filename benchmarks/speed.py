@@ -198,8 +198,9 @@ CASES["search"] = search
 def report(title: str, contenders: Contenders, rounds: int) -> None:
     """Let the contenders take turns, and print one table."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
-    for run in contenders.values():
-        run()  # caches and lazy imports
+    if rounds > 1:
+        for run in contenders.values():
+            run()  # caches and lazy imports
     for _ in range(rounds):
         for name, run in contenders.items():
             times[name].append(run())
