@@ -96,7 +96,7 @@ class ForecastNet(SequenceNetMixin, NeuralNetRegressor):
     ) -> None:
         """Record how many steps the mean loss of the batch is over."""
         name = "train_weight" if training else "valid_weight"
-        self.history.record_batch(name, float(_n_known(batch[1])))
+        self.history.record_batch(name, self._number(_n_known(batch[1])))
 
     def forecast(
         self, dataset: WindowDataset, numbers: NDArray[np.integer], alpha: NDArray[np.float64]

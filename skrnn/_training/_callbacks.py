@@ -152,7 +152,7 @@ class BestWeights(Callback):
         self.best_: dict[str, torch.Tensor] | None = None
         self.last_: dict[str, torch.Tensor] | None = None
         self.best_loss_, self.reference_, self.waited_ = np.inf, np.inf, 0
-        self.seen_, self.good_steps_, self.failures_ = len(net.history), net.good_steps_, 0
+        self.seen_, self.good_steps_, self.failures_ = len(net.history), net.guard_.good_steps, 0
 
     def on_epoch_end(self, net: Any, dataset_valid: Any = None, **kwargs: Any) -> None:
         """Copy the weights; raise `StopTraining` after `patience` epochs without improvement."""
@@ -167,8 +167,8 @@ class BestWeights(Callback):
         self.seen_ = len(net.history)
         weights = {k: v.detach().clone() for k, v in net.module_.state_dict().items()}
         # Weights that the last step could not use are not trusted.
-        learned = net.good_steps_ > self.good_steps_ and net.bad_steps_ == 0
-        self.good_steps_ = net.good_steps_
+        learned = net.guard_.good_steps > self.good_steps_ and net.guard_.bad_steps == 0
+        self.good_steps_ = net.guard_.good_steps
         finite = learned and all(torch.isfinite(v).all() for v in weights.values())
         watched = dataset_valid is not None and self.patience is not None
         loss = net.history[-1, "valid_loss"] if watched else 0.0

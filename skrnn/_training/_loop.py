@@ -21,8 +21,8 @@ from skrnn._training._callbacks import (
     TimeBudget,
 )
 from skrnn._training._heap import kept_heap
-from skrnn._training._net import Diverged
 from skrnn._training._optimizers import SCHEDULES
+from skrnn._training._steps import Diverged
 from skrnn._training._threads import own_threads, thread_callbacks
 
 
@@ -160,7 +160,7 @@ def _in_order(
 
 def _run(net: Any, sets: tuple[Any, Any], epochs: int, budget: TimeBudget) -> Outcome:
     outcome = Outcome()
-    net.bad_steps_ = 0
+    net.guard_.begin_training()
     net.time_budget_ = budget
     net.notify("on_train_begin", X=sets[0], y=None)
     try:

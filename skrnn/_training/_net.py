@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,22 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNetClassifier, NeuralNetRegressor
-from skorch.callbacks import EpochTimer, PassthroughScoring
+from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from torch import Tensor, nn
 
 from skrnn._training._batches import OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import MeanLoss
 from skrnn._training._optimizers import optimizer_defaults, parameter_groups
+from skrnn._training._steps import StepGuard, need_not_wait, read_numbers
 from skrnn.nn import SequenceNetwork, length_mask
 
-# Steps with a loss or gradient that is not finite are skipped; more in a row end the training.
-MAX_BAD_STEPS = 3
 # Inference batches are filled up to constant size below this many rows x steps.
 MAX_FILLED_STEPS = 2**18
-
-
-class Diverged(Exception):
-    """Too many steps in a row had a loss or gradient that is not finite."""
 
 
 class NoCriterion(nn.Module):
@@ -55,6 +49,7 @@ class SequenceNetMixin:
 
     module_: SequenceNetwork
     optimizer_: torch.optim.Optimizer
+    callbacks_: list[tuple[str, Any]]
     device: Any
     history: Any
 
@@ -95,17 +90,22 @@ class SequenceNetMixin:
     def initialize_optimizer(self, triggered_directly: bool | None = None) -> Any:
         """Build the optimizer over two groups of parameters, with and without weight decay."""
         self.random_state_ = np.random.RandomState(self.seed)
-        self.bad_steps_, self.good_steps_ = 0, 0
         self.time_budget_ = None
         self.grad_scaler_ = (
             torch.amp.GradScaler("cuda") if self.autocast_dtype is torch.float16 else None
         )
         kwargs = optimizer_defaults(self.optimizer, self.get_params_for("optimizer"))
         if "param_groups" in kwargs:
-            return super().initialize_optimizer()
-        kwargs.setdefault("lr", self.lr)
-        groups = parameter_groups(self.module_, self.optimizer, kwargs.pop("weight_decay", None))
-        self.optimizer_ = self.optimizer(groups, **kwargs)
+            super().initialize_optimizer()
+        else:
+            kwargs.setdefault("lr", self.lr)
+            decay = kwargs.pop("weight_decay", None)
+            groups = parameter_groups(self.module_, self.optimizer, decay)
+            self.optimizer_ = self.optimizer(groups, **kwargs)
+        waits = self.grad_scaler_ is not None or not need_not_wait(
+            self.optimizer_, torch.device(self.device)
+        )
+        self.guard_ = StepGuard(self.optimizer_, self.grad_scaler_, waits)
         return self
 
     def adopt(self, lr: float, batch_size: int, gradient_clip_value: float | None) -> None:
@@ -154,15 +154,61 @@ class SequenceNetMixin:
     ) -> None:
         """Record how much the batch counts in the mean loss of the epoch."""
         name = "train_weight" if training else "valid_weight"
-        self.history.record_batch(name, _total_weight(batch[0], self.module_.pooling is None))
+        weight = _total_weight(batch[0], self.module_.pooling is None)
+        self.history.record_batch(name, self._number(weight))
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Call a method of the net and of all callbacks that have one of their own."""
+        getattr(self, method_name)(self, **cb_kwargs)
+        for callback in self._listeners(method_name):
+            getattr(callback, method_name)(self, **cb_kwargs)
+
+    def _listeners(self, method_name: str) -> list[Any]:
+        # Most callbacks have nothing to do with a batch, and asking each takes longer than a step
+        # of a small network may.
+        callbacks, size, listeners = self.__dict__.get("_heard", (None, 0, {}))
+        if callbacks is not self.callbacks_ or size != len(self.callbacks_):
+            listeners = {}
+            self.__dict__["_heard"] = (self.callbacks_, len(self.callbacks_), listeners)
+        if method_name not in listeners:
+            listeners[method_name] = [
+                callback for _, callback in self.callbacks_ if _listens(callback, method_name)
+            ]
+        return listeners[method_name]
+
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
+    ) -> None:
+        """Go through all batches once; where nobody waits for numbers, read them at the end."""
+        if iterator is None:
+            return
+        count = 0
+        try:
+            for batch in iterator:
+                self.notify("on_batch_begin", batch=batch, training=training)
+                step = step_fn(batch, **fit_params)
+                self.history.record_batch(f"{prefix}_loss", self._number(step["loss"]))
+                self.history.record_batch(f"{prefix}_batch_size", len(batch[1]))
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+                count += 1
+        finally:
+            read_numbers(self.history[-1]["batches"])
+        self.guard_.read()
+        self.history.record(f"{prefix}_batch_count", count)
+
+    def _number(self, value: float | Tensor) -> float | Tensor:
+        """Read a number now, unless nobody is to wait for it."""
+        if not isinstance(value, Tensor):
+            return value
+        return value.item() if self.guard_.waits else value.detach()
 
     def _set_training(self, training: bool = True) -> None:
         # skorch goes through all modules in every step.
         if self.module_.training != training:
             super()._set_training(training)
 
-    def _learnable(self) -> list[Tensor]:
-        return [p for group in self.optimizer_.param_groups for p in group["params"]]
+    def _zero_grad_optimizer(self, set_to_none: bool | None = None) -> None:
+        self.guard_.clear()
 
     def steps_of(self, inputs: dict[str, Tensor]) -> int:
         """Count the time steps that the recurrence computes for a batch, padding included."""
@@ -179,22 +225,9 @@ class SequenceNetMixin:
         scaled.backward()
         if self.grad_scaler_ is not None:
             self.grad_scaler_.unscale_(self.optimizer_)
-        limit = float("inf") if self.gradient_clip_value is None else self.gradient_clip_value
-        norm = torch.nn.utils.clip_grad_norm_(self._learnable(), limit).item()
+        norm = self.guard_.check(loss, self.gradient_clip_value)
         self.history.record_batch("grad_norm", norm)
-        self._skip_if_bad(loss, norm)
         return {"loss": loss.detach(), "y_pred": y_pred}
-
-    def _skip_if_bad(self, loss: Tensor, norm: float) -> None:
-        finite = math.isfinite(loss.item())
-        finite = finite and (math.isfinite(norm) or self.grad_scaler_ is not None)
-        self.bad_steps_ = 0 if finite else self.bad_steps_ + 1
-        self.good_steps_ += finite
-        if self.bad_steps_ > MAX_BAD_STEPS:
-            raise Diverged
-        if not finite:
-            # Optimizers leave parameters without a gradient as they are.
-            self.optimizer_.zero_grad(set_to_none=True)
 
     def _step_optimizer(self, step_fn: Any) -> None:
         if self.grad_scaler_ is None:
@@ -283,10 +316,15 @@ def _loss_weight(loss: Tensor, inputs: Any) -> Tensor | None:
     return length_mask(lengths, loss.shape[1]).to(loss) if weight is None else weight
 
 
-def _total_weight(inputs: dict[str, Tensor], per_step: bool) -> float:
+def _listens(callback: Any, method_name: str) -> bool:
+    own = method_name in vars(callback)
+    return own or getattr(type(callback), method_name) is not getattr(Callback, method_name, None)
+
+
+def _total_weight(inputs: dict[str, Tensor], per_step: bool) -> float | Tensor:
     """Weight of a batch: what its mean loss was divided by."""
     if "weight" in inputs:
-        return float(inputs["weight"].sum())
+        return inputs["weight"].sum()
     rows, steps = inputs["x"].shape[:2]
     if not per_step:
         return float(rows)

@@ -113,7 +113,8 @@ class Pooling(nn.Module):
             return output.new_zeros(output.shape[0], self.output_size)
         if not padding_is_zero:
             output = valid.fill(output, 0.0)
-        return torch.cat([getattr(self, f"_{kind}")(output, valid) for kind in self.kinds], dim=1)
+        summaries = [getattr(self, f"_{kind}")(output, valid) for kind in self.kinds]
+        return summaries[0] if len(summaries) == 1 else torch.cat(summaries, dim=1)
 
     def weights(self, output: Tensor, lengths: Lengths = None) -> Tensor:
         """Compute how much attention each step gets.
