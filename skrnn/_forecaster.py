@@ -214,7 +214,8 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
         Type of the weights.
 
     precision : {"float32", "bf16", "fp16"}, default="float32"
-        Mixed precision of the arithmetic, on devices that have it.
+        Mixed precision of the arithmetic. ``"fp16"`` needs CUDA. On a CPU ``"bf16"`` is used where
+        it makes the training faster; elsewhere float32 is, with a warning.
 
     random_state : int, RandomState instance or None, default=None
         Decides weights, windows and dropout.

@@ -187,7 +187,8 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         slower.
 
     precision : {"float32", "bf16", "fp16"}, default="float32"
-        Mixed precision of the arithmetic; ``"fp16"`` needs CUDA.
+        Mixed precision of the arithmetic. ``"fp16"`` needs CUDA. On a CPU ``"bf16"`` is used where
+        it makes the training faster; elsewhere float32 is, with a warning.
 
     random_state : int, RandomState instance or None, default=None
         Decides initial weights, order of samples, dropout and hold-out. torch's, numpy's and

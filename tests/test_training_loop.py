@@ -1,6 +1,7 @@
 """The training run: schedules, limits, hold-out, optimizers, callbacks and randomness."""
 
 import itertools
+import pickle
 import random
 import warnings
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from skorch.callbacks import (
 )
 
 from skrnn import RNNClassifier, RNNRegressor
-from skrnn._training import SCHEDULES, split_holdout
+from skrnn._training import SCHEDULES, _precision, split_holdout
 from skrnn._training._optimizers import OPTIMIZERS
 
 N_SAMPLES = 60
@@ -548,13 +549,62 @@ def test_clipping_bounds_the_step(data):
 # -- precision --------------------------------------------------------------------------------
 
 
-def test_bf16_trains_and_predicts_close_to_float32(data):
+@pytest.fixture
+def bf16(monkeypatch):
+    """Let the processor have instructions for bfloat16, or not."""
+
+    def say(there):
+        monkeypatch.setattr(_precision, "_computes_in_bf16", lambda: there)
+
+    say(True)
+    return say
+
+
+def test_bf16_trains_and_predicts_close_to_float32(data, bf16):
     X, _ = data
     full = classifier(max_epochs=10).fit(*data)
     half = classifier(max_epochs=10, precision="bf16").fit(*data)
     assert all(p.dtype == torch.float32 for p in half.net_.module_.parameters())
     assert_allclose(half.predict_proba(X), full.predict_proba(X), atol=0.05)
     assert np.abs(half.predict_proba(X) - full.predict_proba(X)).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("cell", "match"),
+    [
+        ("gru", "cell 'gru' needs a hidden_size of 256"),
+        ("rnn", "cell 'rnn' needs a hidden_size of 256"),
+        ("mingru", "linear recurrences"),
+        ("minlstm", "linear recurrences"),
+    ],
+)
+def test_bf16_that_would_be_slower_is_left_out_with_a_warning(cell, match, data, bf16):
+    with pytest.warns(UserWarning, match=match):
+        half = classifier(cell=cell, precision="bf16").fit(*data)
+    full = classifier(cell=cell).fit(*data)
+    assert_same_weights(half, full)
+    assert_array_equal(half.predict_proba(data[0]), full.predict_proba(data[0]))
+    copied = pickle.loads(pickle.dumps(half))
+    assert_array_equal(copied.predict_proba(data[0]), full.predict_proba(data[0]))
+
+
+def test_bf16_without_instructions_for_it_is_left_out_with_a_warning(data, bf16):
+    bf16(False)
+    with pytest.warns(UserWarning, match="no bfloat16 instructions"):
+        half = classifier(precision="bf16").fit(*data)
+    assert_same_weights(half, classifier().fit(*data))
+
+
+def test_large_gru_layers_may_use_bf16(data, bf16):
+    large = classifier(cell="gru", hidden_size=256, batch_size=64, precision="bf16", max_epochs=1)
+    assert large.fit(*data).net_.autocast_dtype is torch.bfloat16
+
+
+def test_a_processor_that_tells_nothing_is_believed(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict, raising=False)
+    assert _precision._computes_in_bf16()
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
+    assert not _precision._computes_in_bf16()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from skorch import NeuralNetRegressor
 from torch import Tensor
 
 from skrnn._forecasting._dataset import OrderedWindows, TrainWindows, WindowDataset
-from skrnn._training import SequenceNetMixin
+from skrnn._training import SequenceNetMixin, heap_for_batches
 from skrnn.nn import Forecast, ForecastNetwork
 
 # Windows of one inference batch; batches are filled up to it, so that the forecast of a series
@@ -104,8 +104,9 @@ class ForecastNet(SequenceNetMixin, NeuralNetRegressor):
         """Forecasts of windows given by number."""
         parts = []
         self._set_training(False)
-        with torch.inference_mode():
-            for i in range(0, len(numbers), INFERENCE_BATCH_SIZE):
+        starts = range(0, len(numbers), INFERENCE_BATCH_SIZE)
+        with torch.inference_mode(), heap_for_batches(self.device, len(starts)):
+            for i in starts:
                 part = numbers[i : i + INFERENCE_BATCH_SIZE]
                 filler = np.repeat(part[-1:], INFERENCE_BATCH_SIZE - len(part))
                 inputs, target = dataset.batch(np.concatenate([part, filler]))

@@ -2,6 +2,7 @@
 
 from skrnn._training._batches import OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import BestWeights, ScikitLearnBridge, StopTraining
+from skrnn._training._heap import heap_for_batches
 from skrnn._training._holdout import split_holdout
 from skrnn._training._loop import Outcome, TrainingPlan, train
 from skrnn._training._net import (
@@ -32,6 +33,7 @@ __all__ = [
     "TrainBatches",
     "TrainingPlan",
     "device_or_cpu",
+    "heap_for_batches",
     "network_from_state",
     "network_to_state",
     "own_randomness",

@@ -1,4 +1,4 @@
-"""Heap: what a training step frees is kept for the next one, for the length of a training."""
+"""Heap: what a batch frees is kept for the next one, for the length of a training or prediction."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import platform
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -89,7 +89,7 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def kept_heap(device: torch.device | str) -> Iterator[None]:
-    """Keep freed memory for a training on the CPU."""
+    """Keep freed memory inside the block, on the CPU."""
     if torch.device(device).type != "cpu" or os.environ.get(SWITCH) == "0":
         yield
         return
@@ -98,6 +98,14 @@ def kept_heap(device: torch.device | str) -> Iterator[None]:
         yield
     finally:
         _heap.release()
+
+
+def heap_for_batches(device: torch.device | str, n_batches: int) -> AbstractContextManager[None]:
+    """Keep freed memory if there are batches that could use it again.
+
+    A single batch, as of a service that answers one request after the other, gains nothing.
+    """
+    return kept_heap(device) if n_batches > 1 else nullcontext()
 
 
 def _libc() -> Any:

@@ -22,6 +22,7 @@ from skrnn._training._callbacks import (
 )
 from skrnn._training._heap import kept_heap
 from skrnn._training._optimizers import SCHEDULES
+from skrnn._training._precision import drop_slow_precision
 from skrnn._training._steps import Diverged
 from skrnn._training._threads import own_threads, thread_callbacks
 
@@ -109,6 +110,7 @@ def train(
     FloatingPointError
         If the training diverged before a single epoch was finite.
     """
+    drop_slow_precision(net)
     budget = TimeBudget(epochs, plan.max_time)
     best = BestWeights(plan.patience, plan.tol)
     usual = list(net.callbacks_)

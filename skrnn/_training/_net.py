@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from skrnn._training._batches import OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import MeanLoss
+from skrnn._training._heap import heap_for_batches
 from skrnn._training._optimizers import optimizer_defaults, parameter_groups
 from skrnn._training._steps import StepGuard, need_not_wait, read_numbers
 from skrnn.nn import SequenceNetwork, length_mask
@@ -249,9 +250,12 @@ class SequenceNetMixin:
         per_step = self.module_.pooling is None
         self._set_training(False)
         flat: Tensor | None = None
-        with torch.inference_mode():
-            for indices in OrderedBatches(dataset, batch_size).plan():
-                out = self._run_filled(dataset, indices, batch_size, encode).cpu()
+        # Nothing waits for the device between batches, unless there is much to bring back.
+        place = "cpu" if per_step else self.device
+        plan = OrderedBatches(dataset, batch_size).plan()
+        with torch.inference_mode(), heap_for_batches(self.device, len(plan)):
+            for indices in plan:
+                out = self._run_filled(dataset, indices, batch_size, encode).to(place)
                 if per_step:
                     lengths = torch.from_numpy(dataset.lengths[indices])
                     out = out[length_mask(lengths, out.shape[1])]
@@ -261,8 +265,8 @@ class SequenceNetMixin:
                 if flat is None:
                     rows = int(dataset.lengths.sum()) if per_step else len(dataset)
                     flat = out.new_empty(rows, out.shape[-1])
-                flat[where] = out
-        return torch.empty(0) if flat is None else flat
+                flat[where.to(place)] = out
+        return torch.empty(0) if flat is None else flat.cpu()
 
     def _run_filled(
         self, dataset: SequenceDataset, indices: Any, batch_size: int, encode: bool
@@ -272,10 +276,13 @@ class SequenceNetMixin:
         Rows are repeated to fill the batch up: matrix products of another shape round differently,
         and the answer for a sample must not depend on how many others come with it.
         """
-        longest = int(dataset.lengths[indices].max(initial=0))
-        rows = batch_size if batch_size * longest <= MAX_FILLED_STEPS else 0
-        filler = np.repeat(indices[-1:], max(rows - len(indices), 0))
-        inputs, _ = dataset.batch(np.concatenate([indices, filler]))
+        filled = indices
+        if len(indices) < batch_size:
+            longest = int(dataset.lengths[indices].max(initial=0))
+            if batch_size * longest <= MAX_FILLED_STEPS:
+                filler = np.repeat(indices[-1:], batch_size - len(indices))
+                filled = np.concatenate([indices, filler])
+        inputs, _ = dataset.batch(filled)
         if encode:
             out = self.module_.encode(inputs["x"].to(self.device), inputs.get("lengths"))
         else:
