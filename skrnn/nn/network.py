@@ -1,6 +1,7 @@
 """Network: scaler, front end, encoder, pooling and head in a row."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -209,8 +210,16 @@ class SequenceNetwork(nn.Module):
         >>> torch.allclose(raw, network(x), atol=1e-6)
         True
         """
+        advance: Any = getattr(self.encoder, "advance", None)
+        if advance is None:
+            raise ValueError(
+                f"a {type(self.encoder).__name__} cannot go on from a state; use an encoder with a "
+                f"method advance, as RecurrentEncoder."
+            )
         valid = ValidSteps.of(lengths, x)
-        return self.encoder.advance(self._features(x, valid), state, valid)  # type: ignore[operator]
+        output: tuple[Tensor, EncoderState | None]
+        output = advance(self._features(x, valid), state, valid)
+        return output
 
     def readout(self, output: Tensor, lengths: Lengths = None) -> Tensor:
         """Compute the raw values of the head from the output of the encoder.
