@@ -125,9 +125,10 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
     tbptt_steps : int or None, default=None
         Truncated backpropagation through time, for sequences of thousands of steps and more: train
         in chunks of this many steps that hand on the state. Gradients stop at the start of their
-        chunk, and memory is that of one chunk. Every chunk is a step of the optimizer with
-        ``return_sequences=True``; with one answer per sequence a batch is, whose sequences are
-        read twice. None trains on whole sequences. Values in ``[1, inf)``.
+        chunk, and only one chunk is kept for them. With ``return_sequences=True`` every chunk is a
+        step of the optimizer; with one answer per sequence a batch is, whose sequences are read
+        twice. None trains on whole sequences. Values in ``[1, inf)``. Read more in the
+        :ref:`User Guide <long_sequences>`.
 
     max_time : float or None, default=None
         Seconds after which the training ends; the schedule is planned to end with it. Values in
