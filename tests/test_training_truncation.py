@@ -195,6 +195,14 @@ def test_chunks_change_nothing_for_a_layer_without_memory(n_steps, X, y):
     assert_same(in_chunks, step(model.net_, batch))
 
 
+def test_scaled_losses_give_the_same_gradients(X, y):
+    model = not_trained(X, y, dtype="float32")
+    batch = dataset_of(model, X, y).batch(np.arange(6))
+    wanted = step(model.net_, batch)
+    model.net_.grad_scaler_ = torch.amp.GradScaler("cpu")
+    assert_same(step(model.net_, batch), wanted, atol=1e-6)
+
+
 def test_one_batch_is_one_step(X, y):
     for n_steps in (1, 5, None):
         rates = []
@@ -235,7 +243,7 @@ def test_ended_sequences_and_padding_count_nothing(X, y_steps, rng):
             more["weight"] = pad(inputs["weight"], (0, 8))
         losses = []
         for batch in ((inputs, target), (more, pad(target, (0, 0, 0, 8), value=9.0))):
-            run = ChunkBatches(Batches([batch]), 5, model.net_._read)
+            run = ChunkBatches(Batches([batch]), model.net_)
             losses.append([step(model.net_, chunk) for chunk in run if is_valid(chunk)])
         for got, wanted in zip(losses[1], losses[0], strict=True):
             assert_same(got, wanted)
@@ -342,7 +350,7 @@ def test_a_time_limit_ends_an_epoch_between_chunks(X, y_steps):
     taken = []
     budget = type("Budget", (), {"exhausted": property(lambda self: len(taken) >= 3)})()
     batches = TrainBatches(dataset, 1, np.random.RandomState(0), budget)
-    for chunk, _ in ChunkBatches(batches, 5, model.net_._read):
+    for chunk, _ in ChunkBatches(batches, model.net_):
         advance(model.net_, chunk)
         taken.append(chunk)
     assert len(taken) == 3

@@ -136,7 +136,7 @@ class SequenceNetMixin:
         batches = TrainBatches(dataset, self.batch_size, self.random_state_, self.time_budget_)
         if self.tbptt_steps is None or self.module_.pooling is not None:
             return batches
-        return ChunkBatches(batches, self.tbptt_steps, self._read)
+        return ChunkBatches(batches, self)
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
         """Hand over the training and validation sets that were split before."""
@@ -159,7 +159,7 @@ class SequenceNetMixin:
         with torch.autocast(torch.device(self.device).type, self.autocast_dtype):
             return function(*args).float()
 
-    def _read(self, chunk: Chunk) -> None:
+    def read_on(self, chunk: Chunk) -> None:
         """Read a chunk for the state after it."""
         self._set_training(True)
         with torch.no_grad():

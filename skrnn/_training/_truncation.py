@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -99,24 +99,18 @@ class ChunkBatches:
     batches : TrainBatches
         Whole batches.
 
-    n_steps : int
-        Time steps of a chunk.
-
-    read : callable
-        Called with a chunk that is only read; runs :func:`advance`.
+    net : SequenceNetMixin
+        Knows the length of a chunk, reads those without weight and trains on the others.
     """
 
-    def __init__(
-        self, batches: TrainBatches, n_steps: int, read: Callable[[Chunk], object]
-    ) -> None:
+    def __init__(self, batches: TrainBatches, net: Any) -> None:
         self.batches = batches
-        self.n_steps = n_steps
-        self.read = read
+        self.net = net
 
     def __iter__(self) -> Iterator[Batch]:
         budget = self.batches.budget
         for inputs, target in self.batches:
-            if inputs["x"].shape[1] <= self.n_steps:
+            if inputs["x"].shape[1] <= self.net.tbptt_steps:
                 yield inputs, target
                 continue
             for batch in self._chunks(inputs, target):
@@ -126,21 +120,22 @@ class ChunkBatches:
 
     def _chunks(self, inputs: dict[str, Tensor], target: Tensor) -> Iterator[Batch]:
         rows, time = inputs["x"].shape[:2]
-        counts = _counts(inputs, self.n_steps)
+        n_steps = self.net.tbptt_steps
+        counts = _counts(inputs, n_steps)
         n_left, counted_to = sum(counts), 0
-        for (part, chunk), counted in zip(cut(inputs, self.n_steps), counts, strict=True):
+        for (part, chunk), counted in zip(cut(inputs, n_steps), counts, strict=True):
             if n_left == 0:
                 return
             if not counted:
-                self.read(chunk)
+                self.net.read_on(chunk)
                 continue
             n_left -= 1
             end = part.stop if n_left else time
             chunk.n_samples = rows * (end - counted_to) / time
             counted_to = end
             yield chunk, target[:, part]
-            if not is_finite(chunk.after):
-                # The step was skipped, and the other chunks would have to be.
+            if self.net.bad_steps_ and not is_finite(chunk.after):
+                # The step was skipped, and those of the other chunks would have to be.
                 return
 
 
