@@ -1,4 +1,4 @@
-"""What windows over a long series cost in memory, and in time to make batches of them.
+"""What long series cost in memory: as windows, with the time to make batches, and in chunks.
 
     python benchmarks/memory.py
 
@@ -8,9 +8,13 @@ own, and prints the peak of the memory above what was in use before the fit (Lin
 from /proc). The same fit to a series of a few thousand steps says how much of that belongs to the
 network and its batches. Below it are the seconds of one shuffled pass over all windows in batches.
 
+The last table is of one long sequence, labelled at every step or once: the peak of a training for
+one epoch on the whole of it, and in chunks of `--chunk` steps (`tbptt_steps`).
+
 The median of the memory (of the array a single run) and the least of the seconds are printed.
 `--columns` predicts one column (the default) or all of them, `--max-time` bounds the seconds of
-training, and `--steps` and `--window` make other series.
+training, and `--steps`, `--window` and `--long` make other series. `--only chunks` or
+`--only windows` leaves the rest out.
 """
 
 import argparse
@@ -27,7 +31,7 @@ import numpy as np
 import torch
 from numpy.lib.stride_tricks import sliding_window_view
 
-from skrnn import RNNRegressor
+from skrnn import RNNClassifier, RNNRegressor
 from skrnn._sequences import Sequences
 from skrnn._training import SequenceDataset
 from skrnn.preprocessing import make_windows
@@ -85,6 +89,25 @@ def memory_of_fit(options: argparse.Namespace) -> dict[str, float]:
     return {"peak": peak_of(fit), "series": series.nbytes / MEGA, "target": y.nbytes / MEGA}
 
 
+def memory_of_long_fit(options: argparse.Namespace) -> dict[str, float]:
+    """Peak of one epoch on one long sequence; `contender` is "steps" or "once", whole or cut."""
+    labels, _, cut = options.contender.partition("-")
+
+    def fit(series: np.ndarray) -> None:
+        fixed = {"hidden_size": 32, "max_epochs": 1, "random_state": 0, "device": "cpu"}
+        fixed |= {"bidirectional": False, "tbptt_steps": options.chunk if cut else None}
+        if labels == "once":
+            RNNRegressor(**fixed).fit([series], [0.0])
+        else:
+            RNNClassifier(return_sequences=True, **fixed).fit([series], [series[:, 0] > 0])
+
+    fit(make_series(2 * options.chunk, options.features))
+    series = make_series(options.long, options.features)
+    start = time.perf_counter()
+    peak = peak_of(lambda: fit(series))
+    return {"peak": peak, "series": series.nbytes / MEGA, "seconds": time.perf_counter() - start}
+
+
 # -- time -------------------------------------------------------------------------------------
 
 
@@ -134,8 +157,19 @@ def measure(job: str, contender: str) -> dict[str, float]:
     return json.loads(run.stdout)
 
 
-def report(options: argparse.Namespace) -> None:
-    """Print both tables."""
+def report_chunks(options: argparse.Namespace) -> None:
+    """Print the table of one long sequence."""
+    series = f"one sequence of {options.long:,} steps"
+    print(f"{series:<44}{'MB':>8}{'s':>8}")
+    for labels, told in (("steps", "a label per step"), ("once", "one answer")):
+        for cut, how in (("", "whole"), ("-cut", f"tbptt_steps={options.chunk}")):
+            runs = [measure("long", labels + cut) for _ in range(options.rounds)]
+            peak, seconds = (median(run[name] for run in runs) for name in ("peak", "seconds"))
+            print(f"{told + ', ' + how:<44}{peak:>8.0f}{seconds:>8.1f}")
+
+
+def report_windows(options: argparse.Namespace) -> None:
+    """Print both tables of windows."""
     labels = {"windows": "make_windows", "array": "copied into an array", "short": "a short series"}
     results: dict[str, list[dict[str, float]]] = {name: [] for name in labels}
     for i in range(options.rounds):
@@ -174,15 +208,21 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=1024)
     parser.add_argument("--columns", choices=["one", "all"], default="one")
     parser.add_argument("--max-time", type=float, default=5.0)
+    parser.add_argument("--long", type=int, default=200_000)
+    parser.add_argument("--chunk", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--job", choices=["memory", "time"], help=argparse.SUPPRESS)
+    parser.add_argument("--only", choices=["windows", "chunks"])
+    parser.add_argument("--job", choices=["memory", "time", "long"], help=argparse.SUPPRESS)
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.job is None:
-        report(options)
-    else:
-        work = memory_of_fit if options.job == "memory" else seconds_of_pass
-        print(json.dumps(work(options)))
+    jobs = {"memory": memory_of_fit, "time": seconds_of_pass, "long": memory_of_long_fit}
+    if options.job is not None:
+        print(json.dumps(jobs[options.job](options)))
+        return
+    if options.only != "chunks":
+        report_windows(options)
+    if options.only != "windows":
+        report_chunks(options)
 
 
 if __name__ == "__main__":

@@ -114,7 +114,9 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
                     self.net_.initialize()
                 else:
                     self.net_ = copy.deepcopy(self.net_)
-                    self.net_.adopt(self.lr, self.batch_size, self.gradient_clip_value)
+                    self.net_.adopt(
+                        self.lr, self.batch_size, self.gradient_clip_value, self.tbptt_steps
+                    )
                 self._calibrate(None)
                 plan = TrainingPlan(
                     lr_schedule=None, verbose=int(self.verbose), n_threads=self.n_threads
@@ -279,7 +281,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
 
     def _reads_both_ways(self) -> bool:
         if self.bidirectional == "auto":
-            return not self.return_sequences
+            return not self.return_sequences and self.tbptt_steps is None
         return bool(self.bidirectional)
 
     def _learn_scale(self, samples: Samples, head: Any) -> None:
@@ -309,6 +311,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
             gradient_clip_value=self.gradient_clip_value,
+            tbptt_steps=self.tbptt_steps,
             autocast_dtype=resolve_precision(precision or self.precision, device, self.dtype),
             callbacks=callbacks,
             device=str(device),

@@ -34,6 +34,7 @@ CONSTRAINTS: dict[str, Any] = {
     "max_epochs": [Interval(Integral, 1, None, closed="left")],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "gradient_clip_value": [Interval(Real, 0, None, closed="neither"), None],
+    "tbptt_steps": [Interval(Integral, 1, None, closed="left"), None],
     "max_time": [Interval(Real, 0, None, closed="neither"), None],
     "early_stopping": ["boolean", StrOptions({"auto"})],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -152,6 +153,13 @@ def check_combinations(estimator: Any) -> None:
         raise ValueError(
             "validation_split must be a splitter or a pair (X_val, y_val), got a tuple of length "
             f"{len(split)}."
+        )
+    both_ways = estimator.bidirectional != "auto" and estimator.bidirectional
+    if both_ways and estimator.tbptt_steps is not None:
+        raise ValueError(
+            f"bidirectional=True reads every sequence from its end as well and cannot be trained "
+            f"in chunks, got tbptt_steps={estimator.tbptt_steps}; leave bidirectional at 'auto', "
+            "which is one direction then, or set tbptt_steps=None."
         )
     schedule = estimator.lr_schedule
     if inspect.isclass(schedule) and not issubclass(schedule, torch.optim.lr_scheduler.LRScheduler):

@@ -63,7 +63,8 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
     bidirectional : bool or "auto", default="auto"
         Read every sequence from both ends and concatenate the states. The reversal respects the
         length of each sequence. ``"auto"`` does so for one answer per sequence, and reads forward
-        only with ``return_sequences=True``, where an answer must not see later steps unasked.
+        only with ``return_sequences=True``, where an answer must not see later steps unasked, and
+        with `tbptt_steps`, which True does not go with.
 
     dropout : float, default=0.0
         Probability of dropping a value of the embedding, between layers and before the head, while
@@ -120,6 +121,14 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
 
     gradient_clip_value : float or None, default=1.0
         Largest norm of the gradient; None does not clip. Values in ``(0, inf)``.
+
+    tbptt_steps : int or None, default=None
+        Truncated backpropagation through time, for sequences of thousands of steps and more: train
+        in chunks of this many steps that hand on the state. Gradients stop at the start of their
+        chunk, and only one chunk is kept for them. With ``return_sequences=True`` every chunk is a
+        step of the optimizer; with one answer per sequence a batch is, whose sequences are read
+        twice. None trains on whole sequences. Values in ``[1, inf)``. Read more in the
+        :ref:`User Guide <long_sequences>`.
 
     max_time : float or None, default=None
         Seconds after which the training ends; the schedule is planned to end with it. Values in
@@ -307,6 +316,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         max_epochs: int = 100,
         batch_size: int = 32,
         gradient_clip_value: float | None = 1.0,
+        tbptt_steps: int | None = None,
         max_time: float | None = None,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
@@ -346,6 +356,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.gradient_clip_value = gradient_clip_value
+        self.tbptt_steps = tbptt_steps
         self.max_time = max_time
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

@@ -27,6 +27,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "max": {"pooling": "max"},
     "attention": {"pooling": "attention"},
 }
+STEPS: dict[str, dict[str, Any]] = {
+    "steps": {"return_sequences": True},
+    "chunks": {"tbptt_steps": 2},
+    "chunks of steps": {"return_sequences": True, "tbptt_steps": 2},
+}
 
 
 def classifier(**variant: Any) -> RNNClassifier:
@@ -37,12 +42,11 @@ def classifier(**variant: Any) -> RNNClassifier:
 
 def regressor(**variant: Any) -> RNNRegressor:
     """Return one that trains briefly, yet reaches the R2 that scikit-learn asks for."""
-    variant = {"bidirectional": False, **variant}
+    variant = {"bidirectional": False, "lr": 0.04, **variant}
     return RNNRegressor(
         dtype="float64",
         hidden_size=32,
         max_epochs=20,
-        lr=0.04,
         lr_schedule=None,
         gradient_clip_value=3.0,
         early_stopping=False,
@@ -56,6 +60,8 @@ CONFORMING = [
     *[classifier(**variant) for variant in VARIANTS.values()],
     *[regressor(**variant) for variant in VARIANTS.values()],
     classifier(class_weight="balanced"),
+    classifier(tbptt_steps=5),
+    regressor(tbptt_steps=5, lr=0.02),
 ]
 
 
@@ -76,7 +82,7 @@ def of_sequences() -> list[Any]:
     """Return every estimator and law, the law of causality only where time runs one way."""
     params = []
     for dtype in ("float32", "float64"):
-        for name, variant in {"lstm": {}, **VARIANTS, "steps": {"return_sequences": True}}.items():
+        for name, variant in {"lstm": {}, **VARIANTS, **STEPS}.items():
             for cls in (RNNClassifier, RNNRegressor):
                 estimator = cls(hidden_size=4, dtype=dtype, **variant)
                 params += [

@@ -9,7 +9,6 @@ from skrnn._training._net import (
     SequenceNetClassifier,
     SequenceNetMixin,
     SequenceNetRegressor,
-    own_randomness,
 )
 from skrnn._training._optimizers import (
     SCHEDULES,
@@ -17,6 +16,7 @@ from skrnn._training._optimizers import (
     resolve_optimizer,
     resolve_precision,
 )
+from skrnn._training._randomness import own_randomness
 from skrnn._training._state import device_or_cpu, network_from_state, network_to_state
 
 __all__ = [

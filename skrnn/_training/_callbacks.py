@@ -51,7 +51,7 @@ class TimeBudget(Callback):
     def on_train_begin(self, net: Any, X: Any = None, **kwargs: Any) -> None:
         """Start the clock and count the samples to come."""
         self.start_ = time.perf_counter()
-        self.samples_ = 0
+        self.samples_ = 0.0
         self.total_samples_ = max(len(X) * self.epochs, 1)
 
     def on_batch_end(
@@ -59,7 +59,7 @@ class TimeBudget(Callback):
     ) -> None:
         """Count the samples of one step: how many steps there are depends on their lengths."""
         if training:
-            self.samples_ += len(batch[1])
+            self.samples_ += net.samples_of(batch)
 
     @property
     def elapsed(self) -> float:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from skrnn._training._callbacks import MeanLoss
 from skrnn._training._heap import heap_for_batches
 from skrnn._training._optimizers import optimizer_defaults, parameter_groups
 from skrnn._training._steps import StepGuard, need_not_wait, read_numbers
+from skrnn._training._truncation import Chunk, ChunkBatches, advance, answer, backward_in_chunks
 from skrnn.nn import SequenceNetwork, length_mask
 
 # Inference batches are filled up to constant size below this many rows x steps.
@@ -41,6 +41,9 @@ class SequenceNetMixin:
     autocast_dtype : torch.dtype or None
         Type of mixed-precision arithmetic; None for none.
 
+    tbptt_steps : int or None
+        Time steps of a chunk, at whose start gradients stop; None trains on whole sequences.
+
     seed : int
         Decides the order of samples.
 
@@ -60,11 +63,13 @@ class SequenceNetMixin:
         *,
         gradient_clip_value: float | None = 1.0,
         autocast_dtype: torch.dtype | None = None,
+        tbptt_steps: int | None = None,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
         self.gradient_clip_value = gradient_clip_value
         self.autocast_dtype = autocast_dtype
+        self.tbptt_steps = tbptt_steps
         self.seed = seed
         kwargs.setdefault("criterion", NoCriterion)
         super().__init__(module, **kwargs)
@@ -109,20 +114,30 @@ class SequenceNetMixin:
         self.guard_ = StepGuard(self.optimizer_, self.grad_scaler_, waits)
         return self
 
-    def adopt(self, lr: float, batch_size: int, gradient_clip_value: float | None) -> None:
+    def adopt(
+        self,
+        lr: float,
+        batch_size: int,
+        gradient_clip_value: float | None,
+        tbptt_steps: int | None,
+    ) -> None:
         """Go on training with other settings, keeping weights and the state of the optimizer."""
         if lr != self.lr:
             self.set_params(lr=lr)
         self.batch_size = batch_size
         self.gradient_clip_value = gradient_clip_value
+        self.tbptt_steps = tbptt_steps
 
     def get_iterator(
         self, dataset: SequenceDataset, training: bool = False
-    ) -> TrainBatches | OrderedBatches:
+    ) -> TrainBatches | ChunkBatches | OrderedBatches:
         """Random batches for training, ordered ones otherwise."""
-        if training:
-            return TrainBatches(dataset, self.batch_size, self.random_state_, self.time_budget_)
-        return OrderedBatches(dataset, self.batch_size)
+        if not training:
+            return OrderedBatches(dataset, self.batch_size)
+        batches = TrainBatches(dataset, self.batch_size, self.random_state_, self.time_budget_)
+        if self.tbptt_steps is None or self.module_.pooling is not None:
+            return batches
+        return ChunkBatches(batches, self)
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
         """Hand over the training and validation sets that were split before."""
@@ -133,11 +148,23 @@ class SequenceNetMixin:
 
     def infer(self, x: dict[str, Tensor], **fit_params: Any) -> Tensor:
         """Raw outputs of the head for one batch."""
+        if isinstance(x, Chunk):
+            return self.in_precision(answer, self, x)
         sequences = x["x"].to(self.device, non_blocking=True)
+        return self.in_precision(self.module_, sequences, x.get("lengths"))
+
+    def in_precision(self, function: Callable[..., Tensor], *args: Any) -> Tensor:
+        """Call the network, or a part of it, in the precision of this net."""
         if self.autocast_dtype is None:
-            return self.module_(sequences, x.get("lengths"))
+            return function(*args)
         with torch.autocast(torch.device(self.device).type, self.autocast_dtype):
-            return self.module_(sequences, x.get("lengths")).float()
+            return function(*args).float()
+
+    def read_on(self, chunk: Chunk) -> None:
+        """Read a chunk for the state after it."""
+        self._set_training(True)
+        with torch.no_grad():
+            self.in_precision(advance, self, chunk)
 
     def get_loss(
         self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
@@ -216,19 +243,37 @@ class SequenceNetMixin:
         rows, steps = inputs["x"].shape[:2]
         return rows * steps
 
+    def samples_of(self, batch: Any) -> float:
+        """Count the samples that are done with a batch, of a chunk its share."""
+        inputs, target = batch
+        return inputs.n_samples if isinstance(inputs, Chunk) else len(target)
+
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
         """Forward, backward and clipping of one batch; what is not finite is not stepped on."""
         self._set_training(True)
         inputs, target = batch
-        y_pred = self.infer(inputs)
-        loss = self.get_loss(y_pred, target, X=inputs, training=True)
-        scaled = loss if self.grad_scaler_ is None else self.grad_scaler_.scale(loss)
-        scaled.backward()
+        if self._is_cut(inputs):
+            loss, y_pred = backward_in_chunks(self, inputs, target)
+        else:
+            y_pred = self.infer(inputs)
+            loss = self.get_loss(y_pred, target, X=inputs, training=True)
+            self.backward(loss)
         if self.grad_scaler_ is not None:
             self.grad_scaler_.unscale_(self.optimizer_)
         norm = self.guard_.check(loss, self.gradient_clip_value)
         self.history.record_batch("grad_norm", norm)
         return {"loss": loss.detach(), "y_pred": y_pred}
+
+    def _is_cut(self, inputs: dict[str, Tensor]) -> bool:
+        """Whether a batch is read in chunks and answered at the end."""
+        if self.tbptt_steps is None or self.module_.pooling is None:
+            return False
+        return inputs["x"].shape[1] > self.tbptt_steps
+
+    def backward(self, loss: Tensor) -> None:
+        """Send the loss back, scaled for half precision where that needs it."""
+        scaled = loss if self.grad_scaler_ is None else self.grad_scaler_.scale(loss)
+        scaled.backward()
 
     def _step_optimizer(self, step_fn: Any) -> None:
         if self.grad_scaler_ is None:
@@ -336,17 +381,3 @@ def _total_weight(inputs: dict[str, Tensor], per_step: bool) -> float | Tensor:
     if not per_step:
         return float(rows)
     return float(inputs["lengths"].sum() if "lengths" in inputs else rows * steps)
-
-
-@contextmanager
-def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch inside the block and leave its global generators as they were."""
-    on_cuda = device.type == "cuda"
-    index = torch.cuda.current_device() if on_cuda and device.index is None else device.index
-    with torch.random.fork_rng(devices=[index] if on_cuda else []):
-        # torch.manual_seed would reseed the generators of every device there is.
-        torch.default_generator.manual_seed(seed)
-        if on_cuda:
-            with torch.cuda.device(index):
-                torch.cuda.manual_seed(seed)
-        yield

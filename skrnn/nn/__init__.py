@@ -21,7 +21,7 @@ from skrnn.nn.heads import (
     StudentTHead,
     make_head,
 )
-from skrnn.nn.layers import RecurrentLayer, State
+from skrnn.nn.layers import EncoderState, RecurrentLayer, State
 from skrnn.nn.lengths import (
     Lengths,
     ValidSteps,
@@ -51,6 +51,7 @@ __all__ = [
     "CovariateEmbedding",
     "Decoder",
     "DenseDecoder",
+    "EncoderState",
     "FeatureScaler",
     "Forecast",
     "ForecastNetwork",

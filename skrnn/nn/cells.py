@@ -205,7 +205,14 @@ class TorchLayer(RecurrentLayer):
 
         state : Tensor or tuple of Tensor
             `h` of shape (1, batch, output_size), for the LSTM the tuple `(h, c)` of two such.
+
+        Raises
+        ------
+        ValueError
+            If the state is that of another number of sequences.
         """
+        if state is not None:
+            self._check_state(x, state)
         if x.shape[1] <= MAX_STEPS:
             return self._run(x, state)
         outputs: list[Tensor] = []
@@ -213,6 +220,15 @@ class TorchLayer(RecurrentLayer):
             output, state = self._run(chunk, state)
             outputs.append(output)
         return torch.cat(outputs, dim=1), state
+
+    def _check_state(self, x: Tensor, state: State) -> None:
+        expected = (1, x.shape[0], self.output_size)
+        for part in state if isinstance(state, tuple) else (state,):
+            if part.shape != expected:
+                raise ValueError(
+                    f"the state has shape {tuple(part.shape)}, expected {expected}: hand on that "
+                    f"of the same sequences, in their order."
+                )
 
     def _run(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         found = run_on_cpu(self.rnn, x, state)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from skrnn.nn.cells import CellLike, make_layer
+from skrnn.nn.layers import EncoderState
 from skrnn.nn.lengths import Lengths, ValidSteps
 
 __all__ = ["RecurrentEncoder"]
@@ -67,6 +68,15 @@ class RecurrentEncoder(nn.Module):
     torch.Size([2, 5, 16])
     >>> output[1, 2:].abs().sum().item()
     0.0
+
+    In one direction a sequence may come in chunks:
+
+    >>> encoder = RecurrentEncoder(3, hidden_size=8)
+    >>> first, state = encoder.advance(torch.ones(2, 4, 3))
+    >>> second, state = encoder.advance(torch.ones(2, 1, 3), state)
+    >>> whole = encoder(torch.ones(2, 5, 3))
+    >>> torch.allclose(torch.cat([first, second], dim=1), whole, atol=1e-6)
+    True
     """
 
     def __init__(
@@ -116,14 +126,7 @@ class RecurrentEncoder(nn.Module):
         ValueError
             If `x` is not 3-D, has another number of features, or the lengths do not fit it.
         """
-        if x.ndim != 3:
-            raise ValueError(
-                f"x must have the dimensions (batch, time, features), got shape {tuple(x.shape)}."
-            )
-        if x.shape[2] != self.input_size:
-            raise ValueError(
-                f"x has {x.shape[2]} features per time step, expected {self.input_size}."
-            )
+        self._check(x)
         valid = ValidSteps.of(lengths, x)
         if x.shape[0] == 0 or x.shape[1] == 0:
             return x.new_zeros(x.shape[0], x.shape[1], self.output_size)
@@ -137,6 +140,97 @@ class RecurrentEncoder(nn.Module):
                 forward = torch.cat([forward, valid.reverse(backward)], dim=2)
             output = forward
         return valid.fill(output, 0.0)
+
+    def advance(
+        self, x: Tensor, state: EncoderState | None = None, lengths: Lengths = None
+    ) -> tuple[Tensor, EncoderState | None]:
+        """Go on reading sequences, in one direction, from the state after their earlier steps.
+
+        Chunks that follow each other give what :meth:`forward` gives for the whole.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, time, features)
+            The next steps of the sequences; the padding may hold anything, NaN included.
+
+        state : tuple or None, default=None
+            One state per layer, as returned for the steps before, with the sequences in the same
+            order. None starts anew.
+
+        lengths : Tensor, ndarray, sequence of int or None, default=None
+            Number of valid leading steps per sequence in this chunk, in `[0, time]`. None: all are
+            valid. A sequence that ends here has padding in all later chunks.
+
+        Returns
+        -------
+        output : Tensor of shape (batch, time, output_size)
+            The output of the last layer, 0 at padding.
+
+        state : tuple or None
+            The state after the chunk, attached to its graph; of no use for a sequence that has
+            ended. A chunk without steps or sequences gives back what it was given.
+
+        Raises
+        ------
+        ValueError
+            If the encoder reads in both directions or has a layer that returns no state, if the
+            state has another number of layers, or if `x` or `lengths` do not fit as in `forward`.
+
+        Notes
+        -----
+        With dropout, chunks draw masks of their own, as the steps of :meth:`forward` do.
+
+        Examples
+        --------
+        Step by step:
+
+        >>> import torch
+        >>> from skrnn.nn import RecurrentEncoder
+        >>> encoder, state = RecurrentEncoder(3, hidden_size=8).eval(), None
+        >>> for step in torch.ones(5, 2, 3):
+        ...     output, state = encoder.advance(step.unsqueeze(1), state)
+        >>> torch.allclose(output[:, 0], encoder(torch.ones(2, 5, 3))[:, -1], atol=1e-6)
+        True
+        """
+        self._check(x)
+        self._check_state(state)
+        valid = ValidSteps.of(lengths, x)
+        if x.shape[0] == 0 or x.shape[1] == 0:
+            return x.new_zeros(x.shape[0], x.shape[1], self.output_size), state
+        output, after = valid.fill(x, 0.0), []
+        for depth, layer in enumerate(self.layers):
+            if depth:
+                output = self.dropout(output)
+            output, later = layer(output, None if state is None else state[depth])
+            if later is None:
+                raise ValueError(
+                    f"layer {depth}, a {type(layer).__name__}, returned no state and cannot go on "
+                    f"from one; return it beside the output, or () if the layer has no memory."
+                )
+            after.append(later)
+        return valid.fill(output, 0.0), tuple(after)
+
+    def _check(self, x: Tensor) -> None:
+        if x.ndim != 3:
+            raise ValueError(
+                f"x must have the dimensions (batch, time, features), got shape {tuple(x.shape)}."
+            )
+        if x.shape[2] != self.input_size:
+            raise ValueError(
+                f"x has {x.shape[2]} features per time step, expected {self.input_size}."
+            )
+
+    def _check_state(self, state: EncoderState | None) -> None:
+        if self.num_directions == 2:
+            raise ValueError(
+                "a bidirectional encoder reads every sequence from its end as well and cannot go "
+                "on from a state; make it with bidirectional=False."
+            )
+        if state is not None and len(state) != len(self.layers):
+            raise ValueError(
+                f"the state is that of {len(state)} layers, but there are {len(self.layers)}; hand "
+                f"on what advance returned for the steps before."
+            )
 
 
 def _layer_sizes(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...]:

@@ -5,9 +5,12 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 
-__all__ = ["RecurrentLayer", "State"]
+__all__ = ["EncoderState", "RecurrentLayer", "State"]
 
 State: TypeAlias = Tensor | tuple[Tensor, ...]
+
+#: One state per layer of an encoder, the first layer first.
+EncoderState: TypeAlias = tuple[State, ...]
 
 
 class RecurrentLayer(nn.Module, ABC):
@@ -27,18 +30,20 @@ class RecurrentLayer(nn.Module, ABC):
 
     Examples
     --------
-    A leaky running sum of a linear map:
+    A running sum of a linear map:
 
     >>> import torch
     >>> from skrnn.nn import RecurrentEncoder, RecurrentLayer
-    >>> class RunningMean(RecurrentLayer):
+    >>> class RunningSum(RecurrentLayer):
     ...     def __init__(self, input_size, hidden_size):
     ...         super().__init__(hidden_size)
     ...         self.linear = torch.nn.Linear(input_size, hidden_size)
     ...     def forward(self, x, state=None):
-    ...         steps = torch.arange(1, x.shape[1] + 1, dtype=x.dtype)
-    ...         return self.linear(x).cumsum(1) / steps[:, None], None
-    >>> RecurrentEncoder(3, 8, cell=RunningMean)(torch.ones(2, 5, 3)).shape
+    ...         output = 0.1 * self.linear(x).cumsum(1)
+    ...         if state is not None:
+    ...             output = output + state
+    ...         return output, output[:, -1:]
+    >>> RecurrentEncoder(3, 8, cell=RunningSum)(torch.ones(2, 5, 3)).shape
     torch.Size([2, 5, 8])
     """
 
@@ -64,5 +69,6 @@ class RecurrentLayer(nn.Module, ABC):
             The output at every step.
 
         state : Tensor, tuple of Tensor or None
-            The state after the last step.
+            The state after the last step, with which the next call goes on; an empty tuple from a
+            layer without memory. None from a layer that reads whole sequences only.
         """

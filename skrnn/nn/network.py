@@ -1,12 +1,14 @@
 """Network: scaler, front end, encoder, pooling and head in a row."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
 from skrnn.nn.encoder import RecurrentEncoder
 from skrnn.nn.frontends import TokenEmbedding
 from skrnn.nn.heads import Head, make_head
+from skrnn.nn.layers import EncoderState
 from skrnn.nn.lengths import Lengths, ValidSteps
 from skrnn.nn.pooling import Pooling
 from skrnn.nn.scaler import FeatureScaler
@@ -163,12 +165,93 @@ class SequenceNetwork(nn.Module):
             If `x` has another number of features or dimensions, or the lengths do not fit it.
         """
         valid = ValidSteps.of(lengths, x)
+        return self._pool(self.encoder(self._features(x, valid), valid), valid)
+
+    def advance(
+        self, x: Tensor, state: EncoderState | None = None, lengths: Lengths = None
+    ) -> tuple[Tensor, EncoderState | None]:
+        """Go on reading sequences from the state after their earlier steps, up to the encoder.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, time, features)
+            The next steps of the sequences; the padding may hold anything, NaN included.
+
+        state : tuple or None, default=None
+            The state of the encoder, as returned for the steps before; None starts anew.
+
+        lengths : Tensor, ndarray, sequence of int or None, default=None
+            Number of valid leading steps per sequence in this chunk, in `[0, time]`. None: all are
+            valid.
+
+        Returns
+        -------
+        output : Tensor of shape (batch, time, size)
+            The output of the encoder, for :meth:`readout`; 0 at padding.
+
+        state : tuple or None
+            The state after the chunk.
+
+        Raises
+        ------
+        ValueError
+            If the encoder cannot go on from a state, see :meth:`RecurrentEncoder.advance`, or the
+            arguments do not fit it.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from skrnn.nn import SequenceNetwork
+        >>> spec = {"n_features": 3, "hidden_size": 8, "head": "categorical", "n_outputs": 2}
+        >>> network, x = SequenceNetwork.build(spec), torch.ones(4, 5, 3)
+        >>> first, state = network.advance(x[:, :3])
+        >>> second, state = network.advance(x[:, 3:], state)
+        >>> raw = network.readout(torch.cat([first, second], dim=1))
+        >>> torch.allclose(raw, network(x), atol=1e-6)
+        True
+        """
+        advance: Any = getattr(self.encoder, "advance", None)
+        if advance is None:
+            raise ValueError(
+                f"a {type(self.encoder).__name__} cannot go on from a state; use an encoder with a "
+                f"method advance, as RecurrentEncoder."
+            )
+        valid = ValidSteps.of(lengths, x)
+        output: tuple[Tensor, EncoderState | None]
+        output = advance(self._features(x, valid), state, valid)
+        return output
+
+    def readout(self, output: Tensor, lengths: Lengths = None) -> Tensor:
+        """Compute the raw values of the head from the output of the encoder.
+
+        Parameters
+        ----------
+        output : Tensor of shape (batch, time, size)
+            One vector per time step, 0 at padding, as from :meth:`advance`.
+
+        lengths : Tensor, ndarray, sequence of int or None, default=None
+            Number of valid leading steps per sequence, in `[0, time]`. None: all are valid.
+
+        Returns
+        -------
+        Tensor of shape (batch, raw_size) or (batch, time, raw_size)
+            What `head.loss` and `head.predict` read; per time step without pooling.
+
+        Raises
+        ------
+        ValueError
+            If the lengths do not fit.
+        """
+        valid = ValidSteps.of(lengths, output)
+        return self.head(self.dropout(self._pool(output, valid)))
+
+    def _features(self, x: Tensor, valid: ValidSteps) -> Tensor:
         x = valid.fill(x, 0.0)
         if self.scaler is not None:
             x = self.scaler(x)
-        if self.frontend is not None:
-            x = self.frontend(x)
-        output = self.encoder(x, valid)
+        return x if self.frontend is None else self.frontend(x)
+
+    def _pool(self, output: Tensor, valid: ValidSteps) -> Tensor:
         if self.pooling is None:
             return output
         return self.pooling(

@@ -32,7 +32,8 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         Activation of ``cell="rnn"``; the other cells have their own.
 
     bidirectional : bool or "auto", default="auto"
-        Read every sequence from both ends and concatenate the states; ``"auto"`` does.
+        Read every sequence from both ends and concatenate the states; ``"auto"`` does, but not with
+        `tbptt_steps`, which True does not go with.
 
     dropout : float, default=0.0
         Probability of dropping a value while training. Values in ``[0, 1)``.
@@ -71,6 +72,10 @@ class RNNRegressor(TwinMixin, BaseRegressor):
 
     gradient_clip_value : float or None, default=1.0
         Largest norm of the gradient; None does not clip. Values in ``(0, inf)``.
+
+    tbptt_steps : int or None, default=None
+        Train in chunks of this many steps, at whose start gradients stop: less memory for long
+        series. None trains on whole ones. Values in ``[1, inf)``.
 
     max_time : float or None, default=None
         Seconds after which the training ends. Values in ``(0, inf)``.
@@ -204,6 +209,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         max_epochs: int = 100,
         batch_size: int = 32,
         gradient_clip_value: float | None = 1.0,
+        tbptt_steps: int | None = None,
         max_time: float | None = None,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
@@ -240,6 +246,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.gradient_clip_value = gradient_clip_value
+        self.tbptt_steps = tbptt_steps
         self.max_time = max_time
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

@@ -23,7 +23,16 @@ class Accumulate(RecurrentLayer):
         self.linear = nn.Linear(input_size, hidden_size)
 
     def forward(self, x, state=None):
-        return self.linear(x).cumsum(1) / 10, None
+        output = self.linear(x).cumsum(1) / 10
+        output = output if state is None else output + state
+        return output, output[:, -1:]
+
+
+class WholeOnly(Accumulate):
+    """A layer that cannot go on."""
+
+    def forward(self, x, state=None):
+        return super().forward(x)[0], None
 
 
 ENCODERS = [*sorted(CELLS), nn.GRUCell, Accumulate]
@@ -147,6 +156,73 @@ def test_f022_chunked_encoder_equals_the_whole(bidirectional, monkeypatch):
     torch.testing.assert_close(encoder(x, LENGTHS), whole, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("num_layers", [1, 2, 3])
+@pytest.mark.parametrize("cell", [*ENCODERS, nn.LSTMCell])
+def test_chunks_equal_the_whole_where_they_end_as_well(cell, num_layers):
+    encoder = RecurrentEncoder(3, 5, num_layers, cell=cell)
+    x = torch.randn(len(LENGTHS), TIME, 3)
+    x[~length_mask(LENGTHS, TIME)] = torch.nan
+    whole = encoder(x, LENGTHS)
+    for sizes in ((3, 4), (1,) * TIME, (5, 1, 1), (TIME,)):
+        outputs, state, start = [], None, 0
+        for chunk in x.split(sizes, dim=1):
+            lengths = (LENGTHS - start).clamp(0, chunk.shape[1])
+            output, state = encoder.advance(chunk, state, lengths)
+            outputs.append(output)
+            start += chunk.shape[1]
+        torch.testing.assert_close(torch.cat(outputs, 1), whole, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("cell", ENCODERS)
+def test_gradients_go_back_through_the_state(cell):
+    encoder = RecurrentEncoder(3, 4, 2, cell=cell).double()
+    x = torch.randn(2, TIME, 3, dtype=torch.float64)
+    first, state = encoder.advance(x[:, :4])
+    second, _ = encoder.advance(x[:, 4:], state)
+    parameters = [*encoder.parameters()]
+    wanted = torch.autograd.grad(encoder(x).square().sum(), parameters)
+    got = torch.autograd.grad(torch.cat([first, second], 1).square().sum(), parameters)
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_chunk_of_no_steps_or_sequences_hands_the_state_on():
+    encoder = RecurrentEncoder(3, 4)
+    assert encoder.advance(torch.zeros(2, 0, 3))[1] is None
+    _, state = encoder.advance(torch.zeros(2, 5, 3))
+    output, after = encoder.advance(torch.zeros(2, 0, 3), state)
+    assert output.shape == (2, 0, 4)
+    assert after is state
+    assert encoder.advance(torch.zeros(0, 5, 3))[0].shape == (0, 5, 4)
+
+
+def test_one_chunk_drops_out_what_the_whole_does():
+    encoder = RecurrentEncoder(3, 8, 3, dropout=0.5)
+    x = torch.randn(2, TIME, 3)
+    with torch.random.fork_rng(devices=[]):
+        whole = encoder(x, [7, 3])
+    assert torch.equal(encoder.advance(x, lengths=[7, 3])[0], whole)
+    assert not torch.equal(encoder.advance(x, lengths=[7, 3])[0], whole)
+
+
+@pytest.mark.parametrize(
+    ("options", "state", "message"),
+    [
+        ({"bidirectional": True}, None, "bidirectional encoder .* bidirectional=False"),
+        ({"cell": WholeOnly}, None, "layer 0, a WholeOnly, returned no state"),
+        ({}, (None, None), "the state is that of 2 layers, but there are 1"),
+        ({}, 3, r"state has shape \(1, 3, 4\), expected \(1, 2, 4\)"),
+        ({"cell": "gru"}, 3, r"state has shape \(1, 3, 4\), expected \(1, 2, 4\)"),
+    ],
+)
+def test_f072_what_cannot_go_on_is_named(options, state, message):
+    encoder = RecurrentEncoder(3, 4, **options)
+    if isinstance(state, int):
+        _, state = encoder.advance(torch.zeros(state, 5, 3))
+    with pytest.raises(ValueError, match=message):
+        encoder.advance(torch.zeros(2, 5, 3), state)
+
+
 @pytest.mark.parametrize("cell", ENCODERS)
 def test_length_0_gives_zeros(cell):
     encoder = RecurrentEncoder(3, 4, cell=cell, bidirectional=True)
@@ -213,3 +289,5 @@ def test_f072_wrong_parameters_are_named(options, message):
 def test_f007_wrong_input_is_named(shape, lengths, message):
     with pytest.raises(ValueError, match=message):
         RecurrentEncoder(3, 4)(torch.zeros(shape), lengths)
+    with pytest.raises(ValueError, match=message):
+        RecurrentEncoder(3, 4).advance(torch.zeros(shape), None, lengths)

@@ -113,6 +113,23 @@ def test_encode_is_what_the_head_sees():
     assert bool((steps.encode(x, LENGTHS)[~length_mask(LENGTHS, TIME)] == 0).all())
 
 
+@pytest.mark.parametrize("pooling", [None, ALL_POOLINGS])
+@pytest.mark.parametrize("embedding_dim", [None, 3])
+def test_advance_and_readout_are_the_two_halves_of_a_call(pooling, embedding_dim):
+    tokens = {"n_features": 1, "embedding_dim": embedding_dim, "vocabulary_size": 7}
+    network = build(pooling=pooling, num_layers=2, **(tokens if embedding_dim else {}))
+    x = batch()
+    if embedding_dim:
+        x = torch.randint(7, (*x.shape[:2], 1)).float()
+    else:
+        network.scaler.set([1.0, -2.0, 0.5], [2.0, 0.0, 3.0])
+    x[~length_mask(LENGTHS, TIME)] = torch.nan
+    first, state = network.advance(x[:, :4], None, LENGTHS.clamp(max=4))
+    second, _ = network.advance(x[:, 4:], state, (LENGTHS - 4).clamp(min=0))
+    raw = network.readout(torch.cat([first, second], dim=1), LENGTHS)
+    torch.testing.assert_close(raw, network(x, LENGTHS), atol=1e-6, rtol=0)
+
+
 def test_scaling_inside_equals_scaling_outside():
     network, x = build(), batch() * 5 + 2
     mean, scale = x.mean((0, 1)), x.std((0, 1))
@@ -184,6 +201,8 @@ def test_any_encoder_with_the_same_call_fits():
     x = batch()
     short = network(x[:1, :4])
     torch.testing.assert_close(network(x[:1], [4]), short)
+    with pytest.raises(ValueError, match="a Linear cannot go on from a state; use an encoder with"):
+        network.advance(x)
 
 
 def test_copies_give_the_same_numbers():
