@@ -8,7 +8,6 @@ from skrnn._training._net import (
     SequenceNetClassifier,
     SequenceNetMixin,
     SequenceNetRegressor,
-    own_randomness,
 )
 from skrnn._training._optimizers import (
     SCHEDULES,
@@ -16,7 +15,9 @@ from skrnn._training._optimizers import (
     resolve_optimizer,
     resolve_precision,
 )
+from skrnn._training._randomness import building, own_randomness
 from skrnn._training._state import device_or_cpu, network_from_state, network_to_state
+from skrnn._training._threads import shared_cores
 
 __all__ = [
     "SCHEDULES",
@@ -31,6 +32,7 @@ __all__ = [
     "StopTraining",
     "TrainBatches",
     "TrainingPlan",
+    "building",
     "device_or_cpu",
     "network_from_state",
     "network_to_state",
@@ -38,6 +40,7 @@ __all__ = [
     "resolve_device",
     "resolve_optimizer",
     "resolve_precision",
+    "shared_cores",
     "split_holdout",
     "train",
 ]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from skrnn._training._batches import OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import MeanLoss
 from skrnn._training._optimizers import optimizer_defaults, parameter_groups
+from skrnn._training._threads import shared_cores
 from skrnn.nn import SequenceNetwork, length_mask
 
 # Steps with a loss or gradient that is not finite are skipped; more in a row end the training.
@@ -216,7 +215,7 @@ class SequenceNetMixin:
         per_step = self.module_.pooling is None
         self._set_training(False)
         flat: Tensor | None = None
-        with torch.inference_mode():
+        with torch.inference_mode(), shared_cores():
             for indices in OrderedBatches(dataset, batch_size).plan():
                 out = self._run_filled(dataset, indices, batch_size, encode).cpu()
                 if per_step:
@@ -291,17 +290,3 @@ def _total_weight(inputs: dict[str, Tensor], per_step: bool) -> float:
     if not per_step:
         return float(rows)
     return float(inputs["lengths"].sum() if "lengths" in inputs else rows * steps)
-
-
-@contextmanager
-def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch inside the block and leave its global generators as they were."""
-    on_cuda = device.type == "cuda"
-    index = torch.cuda.current_device() if on_cuda and device.index is None else device.index
-    with torch.random.fork_rng(devices=[index] if on_cuda else []):
-        # torch.manual_seed would reseed the generators of every device there is.
-        torch.default_generator.manual_seed(seed)
-        if on_cuda:
-            with torch.cuda.device(index):
-                torch.cuda.manual_seed(seed)
-        yield

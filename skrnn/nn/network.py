@@ -9,6 +9,7 @@ from skrnn.nn.frontends import TokenEmbedding
 from skrnn.nn.heads import Head, make_head
 from skrnn.nn.lengths import Lengths, ValidSteps
 from skrnn.nn.pooling import Pooling
+from skrnn.nn.randomness import Dropout
 from skrnn.nn.scaler import FeatureScaler
 from skrnn.nn.specs import DTYPES, NETWORK_DEFAULTS, NetworkSpec, complete
 
@@ -75,7 +76,7 @@ class SequenceNetwork(nn.Module):
         self.frontend = frontend
         self.encoder = encoder
         self.pooling = pooling
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.head = head
 
     @classmethod
