@@ -26,6 +26,7 @@ from skrnn._training import (
     ScikitLearnBridge,
     SequenceDataset,
     TrainingPlan,
+    building,
     own_randomness,
     resolve_device,
     resolve_optimizer,
@@ -271,7 +272,8 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         }
 
     def _build_network(self, samples: Samples) -> SequenceNetwork:
-        network = SequenceNetwork.build(self._spec)
+        with building():
+            network = SequenceNetwork.build(self._spec)
         if self.standardize and network.scaler is not None:
             moments = weighted_moments(samples.sequences.values, samples.step_weight())
             network.scaler.set(*moments)

@@ -4,13 +4,14 @@ import multiprocessing
 import threading
 from types import SimpleNamespace
 
+import joblib
 import numpy as np
 import pytest
 import torch
 
 from skrnn import RNNClassifier
 from skrnn._training import _threads
-from skrnn._training._threads import FasterThreads, own_threads, thread_callbacks
+from skrnn._training._threads import FasterThreads, own_threads, shared_cores, thread_callbacks
 
 
 class Machine:
@@ -114,6 +115,52 @@ def test_what_was_set_before_comes_back(machine):
     assert machine.count == 2
 
 
+def test_trainings_that_overlap_leave_the_number_for_new_threads_alone():
+    inside, leave, found = threading.Event(), threading.Event(), []
+
+    def first():
+        with own_threads(3):
+            inside.set()
+            leave.wait(30)
+
+    def second():
+        inside.wait(30)
+        with own_threads(2):
+            leave.set()
+            threads[0].join()
+
+    def look():
+        found.append(torch.get_num_threads())
+
+    for work in ([look], [first, second], [look]):
+        threads = [threading.Thread(target=job) for job in work]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("n_threads", ["auto", 1, 2, None])
+def test_a_task_of_joblib_takes_no_more_than_its_share(n_threads):
+    def job():
+        with own_threads(n_threads):
+            inside = torch.get_num_threads()
+        with shared_cores():
+            return inside, torch.get_num_threads()
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with joblib.parallel_config(backend="threading"):
+            found = joblib.Parallel(2)(joblib.delayed(job)() for _ in range(4))
+        own = job()
+    finally:
+        torch.set_num_threads(before)
+    assert set(found) == {(2 if n_threads is None else 1, 1)}
+    assert own == (1 if n_threads == 1 else 2, 2)
+
+
 @pytest.mark.parametrize("n_threads", ["auto", 1, 2, None])
 def test_a_fit_leaves_the_number_of_threads_alone(n_threads):
     X = np.random.default_rng(0).normal(size=(40, 5, 2))
@@ -123,21 +170,23 @@ def test_a_fit_leaves_the_number_of_threads_alone(n_threads):
     assert torch.get_num_threads() == before
 
 
-def _fit_in_child(connection):
-    X = np.random.default_rng(0).normal(size=(40, 5, 2))
-    RNNClassifier(hidden_size=3, max_epochs=1, device="cpu").fit(X, X[:, 0, 0] > 0)
+def _fit_in_child(connection, n_threads):
+    X = np.random.default_rng(0).normal(size=(400, 20, 2))
+    model = RNNClassifier(hidden_size=32, max_epochs=1, n_threads=n_threads, device="cpu")
+    model.fit(X, X[:, 0, 0] > 0).predict(X)
     connection.send(torch.get_num_threads())
 
 
 @pytest.mark.skipif(
     "fork" not in multiprocessing.get_all_start_methods(), reason="this system cannot fork"
 )
-def test_f094_a_fit_in_a_forked_child_ends():
+@pytest.mark.parametrize("n_threads", ["auto", 2])
+def test_f094_a_fit_in_a_forked_child_ends(n_threads):
     X = np.random.default_rng(0).normal(size=(400, 20, 2))
     RNNClassifier(hidden_size=32, max_epochs=1, n_threads=2, device="cpu").fit(X, X[:, 0, 0] > 0)
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=_fit_in_child, args=(sender,))
+    child = context.Process(target=_fit_in_child, args=(sender, n_threads))
     child.start()
     try:
         assert receiver.poll(60)

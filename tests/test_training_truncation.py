@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from skrnn import RNNClassifier, RNNRegressor
 from skrnn._training import SCHEDULES, TrainBatches, own_randomness
 from skrnn._training._truncation import ChunkBatches, advance, without_graph
-from skrnn.nn import RecurrentLayer, length_mask
+from skrnn.nn import RecurrentLayer, generator_of_thread, length_mask
 from skrnn.sktime import RNNRegressor as SktimeRegressor
 
 CELLS = ["lstm", "gru", "rnn", "mingru", "minlstm", nn.LSTMCell]
@@ -179,7 +179,7 @@ def test_both_readings_draw_the_same_dropout(X, y):
     with own_randomness(3, device):
         got = step(model.net_, batch)
     with own_randomness(3, device):
-        seed = int(torch.randint(2**31, ()))
+        seed = int(torch.randint(2**31, (), generator=generator_of_thread()))
         wanted = reference(model, batch, 5, own_randomness(seed, device))
     assert_same(got, wanted)
     assert float(got[0]) != pytest.approx(float(step(model.net_, batch)[0]), rel=1e-6)

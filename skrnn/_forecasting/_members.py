@@ -16,6 +16,7 @@ from skrnn._forecasting._options import TrainingOptions
 from skrnn._training import (
     Outcome,
     TrainingPlan,
+    building,
     device_or_cpu,
     network_to_state,
     own_randomness,
@@ -78,7 +79,11 @@ def train_member(
         How the training ended.
     """
     with own_randomness(seed, options.resolved_device):
-        network = ForecastNetwork.build(spec) if start is None else copy.deepcopy(start.module_)
+        if start is None:
+            with building():
+                network = ForecastNetwork.build(spec)
+        else:
+            network = copy.deepcopy(start.module_)
         net = _make_net(options, network, seed, options.resolved_device, batch_size)
         plan = _plan(options, valid_set is not None, max_time)
         outcome = train(net, train_set, valid_set, epochs or options.max_epochs, plan)
@@ -163,7 +168,7 @@ def net_from_state(
     options: TrainingOptions, spec: Mapping[str, Any], state: Mapping[str, Any]
 ) -> ForecastNet:
     """Make the net again, on the CPU where its device is missing."""
-    with torch.random.fork_rng(devices=[]):
+    with building():
         network = ForecastNetwork.build(spec)
     network.load_state_dict({k: torch.from_numpy(v) for k, v in state["weights"].items()})
     device = device_or_cpu(state["device"])

@@ -21,6 +21,7 @@ from skrnn._forecasting._options import ModelOptions, TrainingOptions
 from skrnn._forecasting._panel import Panel
 from skrnn._forecasting._stamps import in_series, key_text, stamp_text
 from skrnn._parameters import CONSTRAINTS, PREFIXES, params_of_prefix
+from skrnn._training import building
 from skrnn.nn import DECODERS, SCALINGS, ForecastSpec, make_head
 
 # Losses by what the network learns: one number, a distribution, a distribution of counts.
@@ -212,7 +213,7 @@ def _network_spec(params: dict[str, Any], sizes: dict[str, Any], counts: bool) -
 def check_counts(panel: Panel) -> None:
     """Refuse series that are no counts, in the words of the head."""
     known = panel.values[np.isfinite(panel.values)]
-    with torch.random.fork_rng(devices=[]):
+    with building():
         make_head("negative_binomial", 1, 1).initialize(torch.from_numpy(known)[:, None])
 
 

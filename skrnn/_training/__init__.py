@@ -16,8 +16,9 @@ from skrnn._training._optimizers import (
     resolve_optimizer,
     resolve_precision,
 )
-from skrnn._training._randomness import own_randomness
+from skrnn._training._randomness import building, own_randomness
 from skrnn._training._state import device_or_cpu, network_from_state, network_to_state
+from skrnn._training._threads import shared_cores
 
 __all__ = [
     "SCHEDULES",
@@ -32,6 +33,7 @@ __all__ = [
     "StopTraining",
     "TrainBatches",
     "TrainingPlan",
+    "building",
     "device_or_cpu",
     "heap_for_batches",
     "network_from_state",
@@ -40,6 +42,7 @@ __all__ = [
     "resolve_device",
     "resolve_optimizer",
     "resolve_precision",
+    "shared_cores",
     "split_holdout",
     "train",
 ]

@@ -16,6 +16,7 @@ from skrnn._training._callbacks import MeanLoss
 from skrnn._training._heap import heap_for_batches
 from skrnn._training._optimizers import optimizer_defaults, parameter_groups
 from skrnn._training._steps import StepGuard, need_not_wait, read_numbers
+from skrnn._training._threads import shared_cores
 from skrnn._training._truncation import Chunk, ChunkBatches, advance, answer, backward_in_chunks
 from skrnn.nn import SequenceNetwork, length_mask
 
@@ -298,7 +299,8 @@ class SequenceNetMixin:
         # Nothing waits for the device between batches, unless there is much to bring back.
         place = "cpu" if per_step else self.device
         plan = OrderedBatches(dataset, batch_size).plan()
-        with torch.inference_mode(), heap_for_batches(self.device, len(plan)):
+        heap = heap_for_batches(self.device, len(plan))
+        with torch.inference_mode(), shared_cores(), heap:
             for indices in plan:
                 out = self._run_filled(dataset, indices, batch_size, encode).to(place)
                 if per_step:

@@ -1,34 +1,119 @@
-"""Randomness: torch's generators seeded for a while, and left as they were."""
+"""Randomness: draws that depend on the seed alone, also where several threads train at once."""
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import torch
+
+from skrnn.nn import drawn_from, generator_of_thread
+
+
+class GlobalGenerators:
+    """Torch's global generators, put back once nobody uses them any more.
+
+    Trainings in several threads overlap: only the first of them sees what was there before.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._n_users: dict[torch.device, int] = {}
+        self._before: dict[torch.device, torch.Tensor] = {}
+
+    @contextmanager
+    def held(self, device: torch.device, seed: int) -> Iterator[None]:
+        """Seed the generator of a device inside the block."""
+        with self.lock:
+            if not self._n_users.get(device):
+                self._before[device] = _state(device)
+            self._n_users[device] = self._n_users.get(device, 0) + 1
+            _seed(device, seed)
+        try:
+            yield
+        finally:
+            with self.lock:
+                self._n_users[device] -= 1
+                if not self._n_users[device]:
+                    _restore(device, self._before.pop(device))
+
+
+_CPU = torch.device("cpu")
+_generators = GlobalGenerators()
+
+
+def _forget_other_threads() -> None:
+    global _generators
+    _generators = GlobalGenerators()
+
+
+# A child of a fork must not wait for a thread that it does not have.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 @contextmanager
 def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch inside the block and leave its global generators as they were."""
-    on_cuda = device.type == "cuda"
-    index = torch.cuda.current_device() if on_cuda and device.index is None else device.index
-    on_mps = _own_mps(seed) if device.type == "mps" else nullcontext()
-    with torch.random.fork_rng(devices=[index] if on_cuda else []), on_mps:
-        # torch.manual_seed would reseed the generators of every device there is.
-        torch.default_generator.manual_seed(seed)
-        if on_cuda:
-            with torch.cuda.device(index):
-                torch.cuda.manual_seed(seed)
-        yield
+    """Seed torch inside the block and leave its global generators as they were.
+
+    Weights made in :func:`building` and the dropout of :mod:`skrnn.nn` on the CPU come from a
+    generator of the block. Other modules and other devices know torch's global generators only:
+    those are seeded too, but other threads may draw from them at the same time.
+    """
+    # Not the seed of the block: masks of other modules would repeat those of our own.
+    with _generators.held(_CPU, seed + 1), drawn_from(torch.Generator().manual_seed(seed)):
+        if device.type not in ("cuda", "mps"):
+            yield
+            return
+        if device.type == "cuda" and device.index is None:
+            device = torch.device("cuda", torch.cuda.current_device())
+        with _generators.held(device, seed):
+            yield
 
 
 @contextmanager
-def _own_mps(seed: int) -> Iterator[None]:
-    # fork_rng asks for the state of one device of several, which there are none of.
-    before = torch.mps.get_rng_state()
-    torch.mps.manual_seed(seed)
-    try:
-        yield
-    finally:
-        torch.mps.set_rng_state(before)
+def building() -> Iterator[None]:
+    """Make networks inside the block, one thread at a time.
+
+    The initial weights come from the generator of this thread, see :func:`own_randomness`; without
+    one from torch's global generator. That one is afterwards as it was before.
+    """
+    own = generator_of_thread()
+    with _generators.lock:
+        before = _state(_CPU)
+        if own is not None:
+            torch.default_generator.set_state(own.get_state())
+        try:
+            yield
+            if own is not None:
+                own.set_state(_state(_CPU))
+        finally:
+            _restore(_CPU, before)
+
+
+def _state(device: torch.device) -> torch.Tensor:
+    if device.type == "cuda":
+        return torch.cuda.get_rng_state(device)
+    return torch.mps.get_rng_state() if device.type == "mps" else torch.get_rng_state()
+
+
+def _restore(device: torch.device, state: torch.Tensor) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    elif device.type == "mps":
+        torch.mps.set_rng_state(state)
+    else:
+        torch.set_rng_state(state)
+
+
+def _seed(device: torch.device, seed: int) -> None:
+    # torch.manual_seed would reseed the generators of every device there is.
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)

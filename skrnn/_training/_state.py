@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from skrnn._training._optimizers import resolve_device
+from skrnn._training._randomness import building
 from skrnn.nn import SequenceNetwork
 
 
@@ -22,7 +23,7 @@ def network_to_state(network: nn.Module) -> dict[str, np.ndarray]:
 
 def network_from_state(spec: dict[str, Any], state: dict[str, np.ndarray]) -> SequenceNetwork:
     """Build a network and fill it with the weights of :func:`network_to_state`."""
-    with torch.random.fork_rng(devices=[]):
+    with building():
         network = SequenceNetwork.build(spec)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
     return network

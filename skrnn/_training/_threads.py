@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from numbers import Integral
 from statistics import median
 from typing import Any
 
 import joblib
 import torch
+from joblib.parallel import LokyBackend, get_active_backend
 from skorch.callbacks import Callback
 
 # Below this many multiplications per step (parameters x rows x time steps) a second thread never
@@ -22,6 +24,9 @@ SMALL_STEP = 3e7
 TIMED_STEPS, STEPS_BETWEEN_TRIALS = 3, 1000
 # Another program that wants the cores shows in steps that take this much longer.
 SLOWER = 1.5
+
+# Whether this process is a fork of one that had imported skrnn.
+_forked = False
 
 
 class FasterThreads(Callback):
@@ -113,16 +118,70 @@ def thread_callbacks(n_threads: int | str | None, device: torch.device | str) ->
     return [FasterThreads(most)]
 
 
-@contextmanager
-def own_threads(n_threads: int | str | None) -> Iterator[None]:
-    """Use a number of threads inside the block, and what was set before afterwards."""
-    before = torch.get_num_threads()
-    if isinstance(n_threads, Integral):
-        _set(int(n_threads))
-    try:
-        yield
-    finally:
-        _set(before)
+class ThreadSetting:
+    """Torch's number of threads, put back once the last training that changed it has ended.
+
+    Torch keeps a number per thread, and one that new threads start with: the last one set, by
+    whichever thread. Where trainings overlap, only the first of them saw what was there before.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._n_users = 0
+        self._before = 0
+
+    @contextmanager
+    def use(self, count: int | None) -> Iterator[None]:
+        """Use a number of threads inside the block; None starts with the one there is."""
+        before = torch.get_num_threads()
+        with self._lock:
+            if self._n_users == 0:
+                self._before = before
+            self._n_users += 1
+            if count is not None:
+                _set(count)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_users -= 1
+                overlapped = self._n_users == 0 and self._before != before
+                _set(self._before if overlapped else before)
+
+
+_setting = ThreadSetting()
+
+
+def own_threads(n_threads: int | str | None) -> AbstractContextManager[None]:
+    """Use a number of threads inside the block, and what was set before afterwards.
+
+    A worker uses no more than its share of the cores, whatever the number.
+    """
+    most = None if n_threads is None else share_of_worker()
+    count = int(n_threads) if isinstance(n_threads, Integral) else most
+    return _setting.use(count if count is None or most is None else min(count, most))
+
+
+def shared_cores() -> AbstractContextManager[None]:
+    """Use no more threads inside the block than a worker may; elsewhere nothing is changed."""
+    most = share_of_worker()
+    if most is None or most == torch.get_num_threads():
+        return nullcontext()
+    return _setting.use(most)
+
+
+def share_of_worker() -> int | None:
+    """Threads of a task that runs beside others, as in a parallel search; None if it does not."""
+    backend, _ = get_active_backend()
+    level = getattr(backend, "nesting_level", 0) or 0
+    if threading.current_thread() is not threading.main_thread():
+        # Its neighbours are threads of this process. A task of dask is at level 0, but in a
+        # thread that was given a backend; a thread of the user's own has the default one.
+        return 1 if level or not isinstance(backend, LokyBackend) else None
+    if level or _forked or multiprocessing.parent_process() is not None:
+        # Who started this process has set its number.
+        return torch.get_num_threads()
+    return None
 
 
 def _set(count: int) -> None:
@@ -131,6 +190,8 @@ def _set(count: int) -> None:
 
 
 def _one_thread_after_fork() -> None:
+    global _forked, _setting
+    _forked, _setting = True, ThreadSetting()
     # The child has none of the threads that OpenMP would wait for.
     torch.set_num_threads(1)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from skrnn._training._batches import Batch, TrainBatches
 from skrnn._training._randomness import own_randomness
-from skrnn.nn import EncoderState
+from skrnn.nn import EncoderState, generator_of_thread
 
 
 class Chunk(dict[str, Tensor]):
@@ -177,7 +177,7 @@ def backward_in_chunks(
         Raw values of the head.
     """
     device = torch.device(net.device)
-    seed = int(torch.randint(2**31, ()))
+    seed = int(torch.randint(2**31, (), generator=generator_of_thread()))
     with own_randomness(seed, device), torch.no_grad():
         output: Any = _read_all(net, inputs)
     output.requires_grad_()

@@ -32,6 +32,7 @@ from skrnn.nn.lengths import (
 from skrnn.nn.minimal import MinGRULayer, MinLSTMLayer
 from skrnn.nn.network import SequenceNetwork
 from skrnn.nn.pooling import POOLINGS, Pooling
+from skrnn.nn.randomness import Dropout, drawn_from, generator_of_thread
 from skrnn.nn.scaler import FeatureScaler
 from skrnn.nn.scans import linear_scan
 from skrnn.nn.specs import ForecastSpec, NetworkSpec
@@ -51,6 +52,7 @@ __all__ = [
     "CovariateEmbedding",
     "Decoder",
     "DenseDecoder",
+    "Dropout",
     "EncoderState",
     "FeatureScaler",
     "Forecast",
@@ -80,6 +82,8 @@ __all__ = [
     "ValidSteps",
     "WindowScaler",
     "check_lengths",
+    "drawn_from",
+    "generator_of_thread",
     "last_observed",
     "length_mask",
     "linear_scan",

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from skrnn.nn.cells import CellLike, make_layer
 from skrnn.nn.layers import EncoderState
 from skrnn.nn.lengths import Lengths, ValidSteps
+from skrnn.nn.randomness import Dropout
 
 __all__ = ["RecurrentEncoder"]
 
@@ -102,7 +103,7 @@ class RecurrentEncoder(nn.Module):
             if bidirectional:
                 self.backward_layers.append(make_layer(cell, size, width, nonlinearity))
             size = layer.output_size * self.num_directions
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output_size = size
 
     def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:

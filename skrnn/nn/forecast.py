@@ -10,6 +10,7 @@ from skrnn.nn.covariates import CovariateEmbedding
 from skrnn.nn.decoders import DECODERS, Decoder
 from skrnn.nn.encoder import RecurrentEncoder
 from skrnn.nn.heads import Head, ProbabilisticHead, make_head
+from skrnn.nn.randomness import Dropout
 from skrnn.nn.specs import DTYPES, FORECAST_DEFAULTS, ForecastSpec, complete
 from skrnn.nn.windows import WindowScaler
 
@@ -140,7 +141,7 @@ class ForecastNetwork(nn.Module):
         self.head = head
         self.scaler = scaler
         self.covariates = nn.ModuleDict(covariates)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.shortcut = _zero_linear(window_length, horizon) if shortcut else None
         step = torch.arange(horizon) % period
         naive = window_length - period + step if period <= window_length else step * 0 - 1

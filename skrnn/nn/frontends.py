@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from skrnn.nn.randomness import Dropout
+
 __all__ = ["TokenEmbedding"]
 
 
@@ -50,7 +52,7 @@ class TokenEmbedding(nn.Module):
         if embedding_dim < 1:
             raise ValueError(f"embedding_dim must be at least 1, got {embedding_dim}.")
         self.embedding = nn.Embedding(vocabulary_size, embedding_dim, padding_idx=0)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.vocabulary_size = vocabulary_size
         self.output_size = embedding_dim
 

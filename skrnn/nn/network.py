@@ -11,6 +11,7 @@ from skrnn.nn.heads import Head, make_head
 from skrnn.nn.layers import EncoderState
 from skrnn.nn.lengths import Lengths, ValidSteps
 from skrnn.nn.pooling import Pooling
+from skrnn.nn.randomness import Dropout
 from skrnn.nn.scaler import FeatureScaler
 from skrnn.nn.specs import DTYPES, NETWORK_DEFAULTS, NetworkSpec, complete
 
@@ -77,7 +78,7 @@ class SequenceNetwork(nn.Module):
         self.frontend = frontend
         self.encoder = encoder
         self.pooling = pooling
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.head = head
 
     @classmethod
