@@ -124,6 +124,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
     n_threads : int, "auto" or None, default="auto"
         Threads of a training on the CPU, restored after it. ``"auto"`` takes one for small steps
         and times a few of the others for the fastest number up to torch's; None leaves torch's.
+        A task of a parallel search takes its share of the cores at most, unless it is None.
 
     dtype : {"float32", "float64"}, default="float32"
         Type of weights and inputs.
