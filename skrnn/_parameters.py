@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from skrnn.nn import CELLS, POOLINGS
@@ -44,6 +45,7 @@ CONSTRAINTS: dict[str, Any] = {
     "net_params": [dict, None],
     "warm_start": ["boolean"],
     "device": [str, torch.device],
+    "accelerator": [HasMethods(["reduce"]), None],
     "n_threads": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
     "dtype": [StrOptions({"float32", "float64"})],
     "precision": [StrOptions({"float32", "bf16", "fp16"})],
@@ -108,6 +110,26 @@ class NetParamsMixin:
     def _net_params(self, prefix: str) -> dict[str, Any]:
         """Double-underscore parameters of one prefix, without the prefix."""
         return params_of_prefix(self.net_params, prefix)
+
+
+class AcceleratorMixin:
+    """The parameter ``accelerator``, which stands for processes that run now.
+
+    Clones share it. Pickles and other copies come back without one: theirs are other processes.
+    """
+
+    accelerator: Any
+
+    def __sklearn_clone__(self) -> Any:
+        bare = object.__new__(type(self))
+        bare.__dict__.update(self.__dict__, accelerator=None)
+        twin = BaseEstimator.__sklearn_clone__(bare)
+        twin.accelerator = self.accelerator
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: Any = super().__getstate__()
+        return {**state, "accelerator": None}
 
 
 def params_of_prefix(net_params: Mapping[str, Any] | None, prefix: str) -> dict[str, Any]:

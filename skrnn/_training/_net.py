@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from skrnn._training._batches import OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import MeanLoss
 from skrnn._training._optimizers import optimizer_defaults, parameter_groups
+from skrnn._training._processes import Alone
 from skrnn.nn import SequenceNetwork, length_mask
 
 # Steps with a loss or gradient that is not finite are skipped; more in a row end the training.
@@ -49,6 +50,9 @@ class SequenceNetMixin:
     seed : int
         Decides the order of samples.
 
+    processes : Alone or None, default=None
+        Those that train together. None is this one only.
+
     **kwargs : dict
         skorch's own parameters.
     """
@@ -65,8 +69,10 @@ class SequenceNetMixin:
         gradient_clip_value: float | None = 1.0,
         autocast_dtype: torch.dtype | None = None,
         seed: int = 0,
+        processes: Alone | None = None,
         **kwargs: Any,
     ) -> None:
+        self.processes = Alone() if processes is None else processes
         self.gradient_clip_value = gradient_clip_value
         self.autocast_dtype = autocast_dtype
         self.seed = seed
@@ -120,7 +126,9 @@ class SequenceNetMixin:
     ) -> TrainBatches | OrderedBatches:
         """Random batches for training, ordered ones otherwise."""
         if training:
-            return TrainBatches(dataset, self.batch_size, self.random_state_, self.time_budget_)
+            return TrainBatches(
+                dataset, self.batch_size, self.random_state_, self.time_budget_, self.processes
+            )
         return OrderedBatches(dataset, self.batch_size)
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
@@ -153,8 +161,15 @@ class SequenceNetMixin:
         self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
     ) -> None:
         """Record how much the batch counts in the mean loss of the epoch."""
-        name = "train_weight" if training else "valid_weight"
-        self.history.record_batch(name, _total_weight(batch[0], self.module_.pooling is None))
+        if training:
+            self.history.record_batch("train_weight", self.batch_weight_)
+            self.history.record_batch("train_batch_size", self.processes.n_rows(batch))
+        else:
+            self.history.record_batch("valid_weight", self.weight_of(batch))
+
+    def weight_of(self, batch: Any) -> float:
+        """Weight of a batch: what its mean loss was divided by."""
+        return _total_weight(batch[0], self.module_.pooling is None)
 
     def _set_training(self, training: bool = True) -> None:
         # skorch goes through all modules in every step.
@@ -177,6 +192,7 @@ class SequenceNetMixin:
         loss = self.get_loss(y_pred, target, X=inputs, training=True)
         scaled = loss if self.grad_scaler_ is None else self.grad_scaler_.scale(loss)
         scaled.backward()
+        loss = self._of_all_processes(loss, batch)
         if self.grad_scaler_ is not None:
             self.grad_scaler_.unscale_(self.optimizer_)
         limit = float("inf") if self.gradient_clip_value is None else self.gradient_clip_value
@@ -184,6 +200,17 @@ class SequenceNetMixin:
         self.history.record_batch("grad_norm", norm)
         self._skip_if_bad(loss, norm)
         return {"loss": loss.detach(), "y_pred": y_pred}
+
+    def _of_all_processes(self, loss: Tensor, batch: Any) -> Tensor:
+        """Loss of the whole batch, of which this process has a share; gradients likewise."""
+        budget = self.time_budget_
+        seconds = 0.0 if budget is None else budget.clock
+        loss, self.batch_weight_, seconds = self.processes.sum_step(
+            self._learnable(), loss, self.weight_of(batch), seconds
+        )
+        if budget is not None:
+            budget.told = seconds
+        return loss
 
     def _skip_if_bad(self, loss: Tensor, norm: float) -> None:
         finite = math.isfinite(loss.item())
@@ -299,9 +326,14 @@ def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
     on_cuda = device.type == "cuda"
     index = torch.cuda.current_device() if on_cuda and device.index is None else device.index
     with torch.random.fork_rng(devices=[index] if on_cuda else []):
-        # torch.manual_seed would reseed the generators of every device there is.
-        torch.default_generator.manual_seed(seed)
-        if on_cuda:
-            with torch.cuda.device(index):
-                torch.cuda.manual_seed(seed)
+        seed_generators(seed, device)
         yield
+
+
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Seed the generators that a network on this device draws from."""
+    # torch.manual_seed would reseed the generators of every device there is.
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            torch.cuda.manual_seed(seed)

@@ -100,13 +100,16 @@ class FasterThreads(Callback):
         self.pace_ = []
 
 
-def thread_callbacks(n_threads: int | str | None, device: torch.device | str) -> list[Callback]:
+def thread_callbacks(
+    n_threads: int | str | None, device: torch.device | str, n_processes: int = 1
+) -> list[Callback]:
     """Callbacks that look for a number of threads: one for "auto" on the CPU, else none.
 
     In a thread or process that shares the cores with others, such as a worker of a search, nothing
-    is looked for: the number there is left as it is.
+    is looked for: the number there is left as it is. Processes that train together on one machine
+    share its cores.
     """
-    most = min(torch.get_num_threads(), joblib.cpu_count())
+    most = min(torch.get_num_threads(), _cores(n_processes))
     alone = threading.current_thread() is threading.main_thread()
     if n_threads != "auto" or torch.device(device).type != "cpu" or most == 1 or not alone:
         return []
@@ -114,15 +117,23 @@ def thread_callbacks(n_threads: int | str | None, device: torch.device | str) ->
 
 
 @contextmanager
-def own_threads(n_threads: int | str | None) -> Iterator[None]:
-    """Use a number of threads inside the block, and what was set before afterwards."""
+def own_threads(n_threads: int | str | None, n_processes: int = 1) -> Iterator[None]:
+    """Use a number of threads inside the block, and what was set before afterwards.
+
+    Of several processes that train together on one machine none uses more than its share of the
+    cores.
+    """
     before = torch.get_num_threads()
-    if isinstance(n_threads, Integral):
-        _set(int(n_threads))
+    count = int(n_threads) if isinstance(n_threads, Integral) else before
+    _set(count if n_processes == 1 else min(count, _cores(n_processes)))
     try:
         yield
     finally:
         _set(before)
+
+
+def _cores(n_processes: int) -> int:
+    return max(joblib.cpu_count() // n_processes, 1)
 
 
 def _set(count: int) -> None:
