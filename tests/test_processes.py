@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from trained_together import CASES, equal_length, fitted_classifier, summary
+from trained_together import CASES, equal_length, fitted_classifier, scores, summary
 
 from skrnn import RNNClassifier, RNNForecaster
 from skrnn._training._processes import Alone, Processes, fingerprint, processes_of
@@ -49,8 +51,21 @@ def torchrun(script: Path, *arguments: str) -> str:
 def seen(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """Return what each of two processes has seen of everything in `trained_together`."""
     pytest.importorskip("accelerate")
-    folder = tmp_path_factory.mktemp("processes")
-    torchrun(ROOT / "tests" / "trained_together.py", str(folder))
+    shared = "PYTEST_XDIST_WORKER" in os.environ
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if shared else base) / "processes"
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        # Another worker of pytest has begun before this one.
+        deadline = time.monotonic() + SECONDS
+        while not (folder / "done").exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+    else:
+        try:
+            torchrun(ROOT / "tests" / "trained_together.py", str(folder))
+        finally:
+            (folder / "done").touch()
     found = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
     assert [row["world"] for row in found] == [{"rank": r, "size": 2} for r in range(2)]
     return found
@@ -176,6 +191,11 @@ def test_only_the_first_process_prints(seen):
     assert seen[1]["behaviour"]["printed"] == ""
 
 
+def test_every_process_cross_validates_to_the_scores_of_one(seen):
+    for row in seen:
+        assert row["behaviour"]["scores"] == scores(None)
+
+
 def test_one_process_predicts_alone(seen):
     assert seen[1]["behaviour"]["alone"] is None
     assert np.sum(seen[0]["behaviour"]["alone"], axis=1) == pytest.approx(1)
@@ -192,6 +212,16 @@ def test_copies_have_no_accelerator_and_clones_share_it(seen):
         assert found["copies"] == {"pickle": [True, True], "deepcopy": [True, True]}
         assert found["clone shares"]
         assert found["pickled forecaster"]
+
+
+@pytest.mark.slow
+def test_the_example_of_the_user_guide_trains_in_two_processes():
+    pytest.importorskip("accelerate")
+    *epochs, last = torchrun(ROOT / "examples" / "several_processes.py").splitlines()
+    assert [line.split("/")[0] for line in epochs] == [f"epoch {i}" for i in range(1, 16)]
+    found = re.fullmatch(r"2 processes, accuracy (.+)", last)
+    assert found is not None
+    assert float(found[1]) > 0.8
 
 
 # -- one process ------------------------------------------------------------------------------

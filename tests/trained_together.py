@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import clone
+from sklearn.model_selection import cross_val_score
 from skorch.callbacks import Callback, EarlyStopping, EpochScoring
 
 from skrnn import RNNClassifier, RNNForecaster, RNNRegressor
@@ -246,6 +247,12 @@ def stopping(accelerator: Any, rank: int) -> dict[str, Any]:
     }
 
 
+def scores(accelerator: Any) -> list[float]:
+    """Return the accuracies of a cross-validation."""
+    model = RNNClassifier(accelerator=accelerator, **SMALL)
+    return cross_val_score(model, *equal_length(), cv=2).tolist()
+
+
 def behaviour(accelerator: Any, rank: int) -> dict[str, Any]:
     """Return what else this process sees."""
     X, y = equal_length(2)
@@ -264,6 +271,7 @@ def behaviour(accelerator: Any, rank: int) -> dict[str, Any]:
         "threads": max(recorder.threads),
         "printed": printed.getvalue(),
         "alone": alone,
+        "scores": scores(accelerator),
         "dropout": summary(model),
         "copies": {
             name: [
