@@ -147,6 +147,7 @@ def test_what_differs_between_processes_is_an_error_in_both(seen, fault, text):
         ("broken in one", "ValueError: Input X contains NaN"),
         ("callback in a step", "OSError: disk full"),
         ("callback at the end", "OSError: disk full"),
+        ("Ctrl-C", "KeyboardInterrupt"),
     ],
 )
 def test_an_error_in_one_process_ends_the_other_too(seen, fault, text):

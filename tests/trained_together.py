@@ -170,8 +170,8 @@ class Failing(Own):
 
     def on_batch_end(self, net, **kwargs):
         self.number += 1
-        if self.here and self.point == "step" and self.number == 3:
-            raise OSError("disk full")
+        if self.here and self.point != "end" and self.number == 3:
+            raise OSError("disk full") if self.point == "step" else KeyboardInterrupt
 
     def on_train_end(self, net, **kwargs):
         if self.here and self.point == "end":
@@ -182,7 +182,7 @@ def message_of(fit: Callable[[], Any]) -> str:
     """Return the type and text of the error that a fit raises."""
     try:
         fit()
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         return f"{type(error).__name__}: {error}"
     return "no error"
 
@@ -205,6 +205,7 @@ def errors(accelerator: Any, rank: int) -> dict[str, str]:
         "validation": message_of(fit((X, y), validation_split=(X[rank:9], y[rank:9]))),
         "broken in one": message_of(fit((broken, y))),
         "callback in a step": message_of(fit((X, y), callbacks=[Failing(rank == 1, "step")])),
+        "Ctrl-C": message_of(fit((X, y), callbacks=[Failing(rank == 1, "interrupt")])),
         "callback at the end": message_of(fit((X, y), callbacks=[Failing(rank == 1, "end")])),
         "diverged": message_of(fit((X, y), callbacks=[Damage(rank == 1, range(99))])),
         "series": message_of(
