@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from skrnn._training import (
     TrainingPlan,
     building,
     own_randomness,
+    processes_of,
     resolve_device,
     resolve_optimizer,
     resolve_precision,
@@ -68,15 +70,18 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, groups: Any, classes: Any = None
     ) -> RecurrentEstimator:
-        with self._all_or_nothing():
+        processes = processes_of(self.accelerator)
+        with self._all_or_nothing(), processes.together():
             check_combinations(self)
             warm = self.warm_start and hasattr(self, "net_")
             samples = self._prepare(X, y, sample_weight, reset=not warm, classes=classes)
-            seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+            state = check_random_state(self.random_state)
+            seed = int(processes.agreed(state.randint(np.iinfo(np.int32).max)))
             training, validation = self._hold_out(samples, groups, seed)
+            processes.compare(self.get_params(deep=False), _arrays(training, validation))
             # What is copied by now would stay in memory during the training.
             del samples
-            device = resolve_device(self.device)
+            device = resolve_device(self.device, self.accelerator)
             with own_randomness(seed, device):
                 if warm:
                     network = copy.deepcopy(self.net_.module_)
@@ -100,21 +105,24 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         self, X: Any, y: Any, sample_weight: Any, classes: Any = None
     ) -> RecurrentEstimator:
         first = not hasattr(self, "net_")
-        with self._all_or_nothing():
+        processes = processes_of(self.accelerator)
+        with self._all_or_nothing(), processes.together():
             check_combinations(self)
             samples = self._prepare(X, y, sample_weight, reset=first, classes=classes)
             samples = samples.without_zero_weights()
             self._learn_weights(samples)
             samples = self._weigh(samples)
-            device = resolve_device(self.device)
+            processes.compare(self.get_params(deep=False), _arrays(samples, None))
+            device = resolve_device(self.device, self.accelerator)
             state = check_random_state(self.random_state) if first else self.net_.random_state_
-            seed = int(state.randint(np.iinfo(np.int32).max))
+            seed = int(processes.agreed(state.randint(np.iinfo(np.int32).max)))
             with own_randomness(seed, device):
                 if first:
                     self.net_ = self._make_net(self._build_network(samples), device, seed)
                     self.net_.initialize()
                 else:
                     self.net_ = copy.deepcopy(self.net_)
+                    self.net_.processes = processes
                     self.net_.adopt(
                         self.lr, self.batch_size, self.gradient_clip_value, self.tbptt_steps
                     )
@@ -314,10 +322,13 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             batch_size=self.batch_size,
             gradient_clip_value=self.gradient_clip_value,
             tbptt_steps=self.tbptt_steps,
-            autocast_dtype=resolve_precision(precision or self.precision, device, self.dtype),
+            autocast_dtype=resolve_precision(
+                precision or self.precision, device, self.dtype, self.accelerator
+            ),
             callbacks=callbacks,
             device=str(device),
             seed=seed,
+            processes=processes_of(self.accelerator),
             train_split=None,
             verbose=0,
             **self._net_options(),
@@ -381,3 +392,14 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         tags.input_tags.allow_nan = self.n_channels is not None
         tags.non_deterministic = False
         return tags
+
+
+def _arrays(training: Samples, validation: Samples | None) -> dict[str, np.ndarray | None]:
+    """All that a training reads, by what it is called."""
+    paths = {"y": "target", "sample_weight": "weight", "X": "sequences.values"}
+    paths |= {f"the {name} of X": f"sequences.{name}" for name in ("starts", "lengths")}
+    return {
+        f"{name} of the {part} part": None if samples is None else attrgetter(path)(samples)
+        for part, samples in (("training", training), ("validation", validation))
+        for name, path in paths.items()
+    }

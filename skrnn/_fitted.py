@@ -12,7 +12,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skrnn._parameters import torch_dtype
+from skrnn._parameters import AcceleratorMixin, torch_dtype
 from skrnn._sequences import Sequences
 from skrnn._targets import split_steps
 from skrnn._training import (
@@ -26,7 +26,7 @@ from skrnn._training import (
 INFERENCE_BATCH_SIZE = 64
 
 
-class FittedNetMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class FittedNetMixin(AcceleratorMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Everything that needs ``net_`` and nothing that makes it.
 
     The estimator brings its parameters, ``_check_sequences`` to read X and ``_make_net`` to hold a

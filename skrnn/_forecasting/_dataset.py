@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from skrnn._training import Alone
+
 Batch = tuple[dict[str, Tensor], Tensor]
 
 
@@ -188,6 +190,11 @@ class WindowDataset(Dataset):
             inputs["static_covariates"] = self._static(series, column)
         return inputs, self._values(future, column, bounds)
 
+    def uncounted(self, numbers: NDArray[np.integer]) -> Batch:
+        """Give a batch whose windows count nothing, for a process that has none to compute."""
+        inputs, target = self.batch(numbers)
+        return inputs, target.fill_(torch.nan)
+
     def _values(self, steps: Tensor, column: Tensor, bounds: tuple[Tensor, Tensor]) -> Tensor:
         index = _inside(steps, bounds) * self.n_columns + column.unsqueeze(1)
         values = self.values.index_select(0, index.flatten()).view(steps.shape)
@@ -227,6 +234,9 @@ class TrainWindows:
 
     budget : object with an attribute ``exhausted``, or None
         Ends an epoch early, but not before its first batch, once the time is used up.
+
+    processes : Alone or None, default=None
+        Those that share each batch. None is this one only.
     """
 
     def __init__(
@@ -235,7 +245,9 @@ class TrainWindows:
         batch_size: int,
         random_state: np.random.RandomState,
         budget: Any = None,
+        processes: Alone | None = None,
     ) -> None:
+        self.processes = Alone() if processes is None else processes
         self.dataset = dataset
         self.batch_size = batch_size
         self.random_state = random_state
@@ -246,7 +258,8 @@ class TrainWindows:
 
     def __iter__(self) -> Iterator[Batch]:
         for numbers in self.plan():
-            yield self.dataset.batch(numbers)
+            own = self.processes.share(numbers)
+            yield self.dataset.batch(own) if len(own) else self.dataset.uncounted(numbers[:1])
             if self.budget is not None and self.budget.exhausted:
                 return
 

@@ -16,12 +16,14 @@ from skrnn._training._optimizers import (
     resolve_optimizer,
     resolve_precision,
 )
+from skrnn._training._processes import Alone, processes_of
 from skrnn._training._randomness import building, own_randomness
 from skrnn._training._state import device_or_cpu, network_from_state, network_to_state
 from skrnn._training._threads import shared_cores
 
 __all__ = [
     "SCHEDULES",
+    "Alone",
     "BestWeights",
     "OrderedBatches",
     "Outcome",
@@ -39,6 +41,7 @@ __all__ = [
     "network_from_state",
     "network_to_state",
     "own_randomness",
+    "processes_of",
     "resolve_device",
     "resolve_optimizer",
     "resolve_precision",

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skrnn._sequences import Sequences
+from skrnn._training._processes import Alone
 
 # Shuffled samples are sorted by length inside groups of this many batches: padding falls to a few
 # per cent while the make-up of every batch still changes from epoch to epoch.
@@ -107,6 +108,13 @@ class SequenceDataset(Dataset):
             inputs["weight"] = pick(self.weight)
         return inputs, torch.empty(len(indices)) if self.target is None else pick(self.target)
 
+    def uncounted(self, indices: NDArray[np.integer]) -> Batch:
+        """Give a batch whose samples count nothing, for a process that has none to compute."""
+        inputs, target = self.batch(indices)
+        shape = inputs["x"].shape[:2] if self.per_step else inputs["x"].shape[:1]
+        inputs["weight"] = inputs["x"].new_zeros(shape, dtype=self.values.dtype)
+        return inputs, target
+
     def _blocks(self, flat: Tensor, index: Tensor) -> Tensor:
         """Steps of sequences that have the same length and lie one after the other."""
         return flat.unflatten(0, (len(self), self.equal_length)).index_select(0, index)
@@ -155,6 +163,9 @@ class TrainBatches:
 
     budget : object with an attribute ``exhausted``, or None
         Ends an epoch early, but not before its first batch, once the time is used up.
+
+    processes : Alone or None, default=None
+        Those that share each batch. None is this one only.
     """
 
     def __init__(
@@ -163,7 +174,9 @@ class TrainBatches:
         batch_size: int,
         random_state: np.random.RandomState,
         budget: Any = None,
+        processes: Alone | None = None,
     ) -> None:
+        self.processes = Alone() if processes is None else processes
         self.budget = budget
         self.dataset = dataset
         self.batch_size = batch_size
@@ -174,7 +187,8 @@ class TrainBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         for indices in self.plan():
-            yield self.dataset.batch(indices)
+            own = self.processes.share(indices, self.dataset.lengths[indices])
+            yield self.dataset.batch(own) if len(own) else self.dataset.uncounted(indices[:1])
             if self.budget is not None and self.budget.exhausted:
                 return
 

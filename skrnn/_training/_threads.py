@@ -105,13 +105,16 @@ class FasterThreads(Callback):
         self.pace_ = []
 
 
-def thread_callbacks(n_threads: int | str | None, device: torch.device | str) -> list[Callback]:
+def thread_callbacks(
+    n_threads: int | str | None, device: torch.device | str, n_processes: int = 1
+) -> list[Callback]:
     """Callbacks that look for a number of threads: one for "auto" on the CPU, else none.
 
     In a thread or process that shares the cores with others, such as a worker of a search, nothing
-    is looked for: the number there is left as it is.
+    is looked for: the number there is left as it is. Processes that train together on one machine
+    share its cores.
     """
-    most = min(torch.get_num_threads(), joblib.cpu_count())
+    most = min(torch.get_num_threads(), _cores(n_processes))
     alone = threading.current_thread() is threading.main_thread()
     if n_threads != "auto" or torch.device(device).type != "cpu" or most == 1 or not alone:
         return []
@@ -152,14 +155,19 @@ class ThreadSetting:
 _setting = ThreadSetting()
 
 
-def own_threads(n_threads: int | str | None) -> AbstractContextManager[None]:
+def own_threads(n_threads: int | str | None, n_processes: int = 1) -> AbstractContextManager[None]:
     """Use a number of threads inside the block, and what was set before afterwards.
 
-    A worker uses no more than its share of the cores, whatever the number.
+    A worker, or one of several processes that train together on one machine, uses no more than its
+    share of the cores, whatever the number.
     """
     most = None if n_threads is None else share_of_worker()
-    count = int(n_threads) if isinstance(n_threads, Integral) else most
-    return _setting.use(count if count is None or most is None else min(count, most))
+    if n_processes > 1:
+        cores = _cores(n_processes)
+        most = cores if most is None else min(most, cores)
+    if isinstance(n_threads, Integral):
+        return _setting.use(int(n_threads) if most is None else min(int(n_threads), most))
+    return _setting.use(None if most is None else min(torch.get_num_threads(), most))
 
 
 def shared_cores() -> AbstractContextManager[None]:
@@ -182,6 +190,10 @@ def share_of_worker() -> int | None:
         # Who started this process has set its number.
         return torch.get_num_threads()
     return None
+
+
+def _cores(n_processes: int) -> int:
+    return max(joblib.cpu_count() // n_processes, 1)
 
 
 def _set(count: int) -> None:
