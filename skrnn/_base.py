@@ -20,8 +20,9 @@ from skrnn._parameters import (
     numpy_dtype,
     torch_dtype,
 )
-from skrnn._sequences import Sequences
-from skrnn._targets import Samples, check_weights, split_steps, weighted_moments
+from skrnn._stored import AnySequences, StoredSequences
+from skrnn._stores import targets_beside
+from skrnn._targets import Samples, check_weights, split_steps
 from skrnn._training import (
     ScikitLearnBridge,
     SequenceDataset,
@@ -163,7 +164,10 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             )
 
     def _check(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Samples:
+        targets_beside(X, y, read=False)
         sequences = self._check_sequences(X, reset=reset, fitting=True)
+        if y is None and isinstance(sequences, StoredSequences):
+            y = sequences.store.targets
         target = self._check_target(y, sequences)
         weight = check_weights(sample_weight, sequences, self.return_sequences)
         return Samples(sequences, target, weight, self.return_sequences)
@@ -180,7 +184,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
     def _learn_weights(self, training: Samples) -> None:
         """Learn weights of the estimator's own from the training part; none by default."""
 
-    def _check_sequences(self, X: Any, reset: bool, fitting: bool = False) -> Sequences:
+    def _check_sequences(self, X: Any, reset: bool, fitting: bool = False) -> AnySequences:
         # A fitted network reads what it was built for, whatever the parameters say by now.
         embedding_dim = self.embedding_dim if reset else self._spec["embedding_dim"]
         dtype = self.dtype if reset else self._spec["dtype"]
@@ -196,6 +200,8 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             allow_empty=self.empty == "zero_state" or (per_step and not fitting),
             tokens=tokens,
             scale_warning=not (self.standardize or tokens),
+            stored=True,
+            keep_targets=fitting,
         )
         if tokens:
             self._check_vocabulary(sequences, reset)
@@ -203,12 +209,12 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             self.__dict__.pop("vocabulary_size_", None)
         return sequences
 
-    def _check_vocabulary(self, sequences: Sequences, reset: bool) -> None:
-        largest = int(sequences.values.max(initial=0))
+    def _check_vocabulary(self, sequences: AnySequences, reset: bool) -> None:
+        largest = int(sequences.peak())
         if reset:
             self.vocabulary_size_ = self.vocabulary_size or max(largest + 1, 2)
         if largest >= self.vocabulary_size_:
-            i, _ = sequences.find(sequences.values[:, 0] == largest)
+            i = sequences.holder(largest)
             raise ValueError(
                 f"token id {largest} in sequence {i} is outside the vocabulary of "
                 f"{self.vocabulary_size_}; map unknown tokens to 1, or set vocabulary_size."
@@ -234,7 +240,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             return samples, self._check(split[0], split[1], None, reset=False)
         n_samples = len(samples.sequences)
         if groups is not None:
-            check_consistent_length(samples.sequences.starts, groups)
+            check_consistent_length(samples.sequences.lengths, groups)
         enough = n_samples >= HOLDOUT_FROM or split is not None
         if not (enough if self.early_stopping == "auto" else self.early_stopping):
             return samples, None
@@ -271,8 +277,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
     def _build_network(self, samples: Samples) -> SequenceNetwork:
         network = SequenceNetwork.build(self._spec)
         if self.standardize and network.scaler is not None:
-            moments = weighted_moments(samples.sequences.values, samples.step_weight())
-            network.scaler.set(*moments)
+            network.scaler.set(*samples.moments())
         self._learn_scale(samples, network.head)
         network.head.initialize(torch.as_tensor(self._encode_target(samples)))
         return network

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skrnn._base import RecurrentEstimator
 from skrnn._parameters import CONSTRAINTS
+from skrnn._stores import targets_beside
 from skrnn._targets import LabelEncoding, Samples, check_labels
 from skrnn._training import SequenceNetClassifier
 from skrnn.metrics import sequence_accuracy_score
@@ -324,7 +325,9 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> RNNClassifier:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None
+    ) -> RNNClassifier:
         """Fit the network.
 
         Parameters
@@ -362,7 +365,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+        self, X: Any, y: Any = None, classes: Any = None, sample_weight: Any = None
     ) -> RNNClassifier:
         """Train for one epoch on the given sequences, at a constant learning rate.
 
@@ -475,7 +478,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
             scores = scores[:, 1] - scores[:, 0]
         return self._per_sequence(scores, sequences)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Accuracy of the predicted labels.
 
         Parameters
@@ -496,6 +499,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
             counts; for indicator targets the share of rows with every label correct.
         """
         check_is_fitted(self)
+        y = targets_beside(X, y, read=True)
         if self._per_step:
             return sequence_accuracy_score(
                 self._true_steps(X, y), self.predict(X), sample_weight=sample_weight

@@ -17,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 from skrnn._base import RecurrentEstimator
 from skrnn._conformal import MAX_VALUES, Residuals, values_needed
 from skrnn._parameters import CONSTRAINTS
-from skrnn._sequences import Sequences
+from skrnn._sequences import Layout
+from skrnn._stores import targets_beside
 from skrnn._targets import Samples, TargetScaling, check_numbers
 from skrnn._training import SequenceNetRegressor
 from skrnn.metrics import sequence_r2_score
@@ -366,7 +367,9 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> RNNRegressor:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None
+    ) -> RNNRegressor:
         """Fit the network.
 
         Parameters
@@ -403,7 +406,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         return self._fit(X, y, sample_weight, groups)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> RNNRegressor:
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> RNNRegressor:
         """Train for one epoch on the given sequences, at a constant learning rate.
 
         Scaling is learned from the first call. No sequences are held out. After loading from a
@@ -522,7 +525,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         bounds = bounds[:, 0] if self._y_is_1d else bounds
         return self._per_sequence(bounds, sequences)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Coefficient of determination R2 of the predictions.
 
         Parameters
@@ -543,6 +546,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
             steps, padding never counts.
         """
         check_is_fitted(self)
+        y = targets_beside(X, y, read=True)
         if self._per_step:
             true = self._true_steps(X, y)
             return float(sequence_r2_score(true, self.predict(X), sample_weight=sample_weight))
@@ -550,7 +554,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
 
     # -- what the base asks for ---------------------------------------------------------------
 
-    def _check_target(self, y: Any, sequences: Sequences) -> NDArray:
+    def _check_target(self, y: Any, sequences: Layout) -> NDArray:
         target = check_numbers(y, sequences, self.return_sequences)
         counts = self.loss == "negative_binomial"
         if counts and ((target < 0) | (target != np.floor(target))).any():

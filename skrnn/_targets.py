@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
@@ -16,12 +16,13 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight
 
-from skrnn._sequences import Sequences
+from skrnn._sequences import Layout
+from skrnn._stored import AnySequences
 
 # Standard deviations below this share of the largest value are rounding noise of a constant.
 _CONSTANT = 10 * np.finfo(np.float64).eps
-# Rows read at a time when moments are computed.
-_BLOCK = 2**18
+# Values read at a time when moments are computed.
+_BLOCK = 2**19
 # Numbers in a row that are compared together.
 _ROW = 512
 
@@ -124,29 +125,49 @@ def weighted_moments(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation over rows; 0 where only rounding noise is left.
 
-    Weighting a row by an integer equals repeating it. Rows are read in blocks, so that no copy of
-    the whole data is made.
+    Weighting a row by an integer equals repeating it.
     """
-    blocks = [slice(i, i + _BLOCK) for i in range(0, len(values), _BLOCK)]
-    weights = [
-        np.ones(len(values[block])) if weight is None else weight[block].astype(np.float64)
-        for block in blocks
-    ]
-    totals = [w.sum() for w in weights]
+    return moments_of_blocks([(values, weight)])
 
-    def average(rows: Callable[[slice], NDArray]) -> NDArray[np.float64]:
+
+def moments_of_blocks(
+    blocks: Iterable[tuple[NDArray, NDArray | None]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of rows that come in blocks, each with the weights of its rows.
+
+    The blocks are read once, and no copy of a whole one is made.
+    """
+    total: float = 0.0
+    mean: Any = 0.0
+    squares: Any = 0.0
+    largest: Any = 0.0
+    for rows, weight in _short_blocks(blocks):
+        largest = np.maximum(largest, _largest(rows))
+        here = weight.sum()
+        if here == 0:
+            continue
         # A product sums the rows of a few columns ten times faster than numpy's sum over an axis.
-        means = [
-            w @ rows(block) / total if total > 0 else 0.0
-            for block, w, total in zip(blocks, weights, totals, strict=True)
-        ]
-        return np.average(np.stack(np.broadcast_arrays(*means)), axis=0, weights=totals)
-
-    mean = average(lambda block: values[block].astype(np.float64))
-    variance = average(lambda block: (values[block] - mean) ** 2)
-    largest = np.max([_largest(values[block]) for block in blocks], axis=0).astype(np.float64)
-    scale = np.sqrt(variance)
+        exact = rows.astype(np.float64)
+        mean_here = weight @ exact / here
+        squares_here = weight @ (exact - mean_here) ** 2
+        # Two groups become one: Chan, Golub, LeVeque, "Updating formulae ... variances", 1979.
+        away = mean_here - mean
+        total, before = total + here, total
+        mean = mean + away * (here / total)
+        squares = squares + squares_here + away**2 * (before * here / total)
+    scale = np.sqrt(squares / total)
     return mean, np.where(scale > _CONSTANT * largest, scale, 0.0)
+
+
+def _short_blocks(
+    blocks: Iterable[tuple[NDArray, NDArray | None]],
+) -> Iterator[tuple[NDArray, NDArray[np.float64]]]:
+    for values, weight in blocks:
+        size = max(_BLOCK // values.shape[1], 1)
+        for i in range(0, len(values), size):
+            rows = values[i : i + size]
+            own = np.ones(len(rows)) if weight is None else weight[i : i + size]
+            yield rows, own.astype(np.float64, copy=False)
 
 
 def _largest(values: NDArray) -> NDArray:
@@ -160,7 +181,7 @@ def _largest(values: NDArray) -> NDArray:
     return np.concatenate([wide, values[even:]]).max(axis=0)
 
 
-def check_labels(y: Any, sequences: Sequences, per_step: bool) -> NDArray:
+def check_labels(y: Any, sequences: Layout, per_step: bool) -> NDArray:
     """Check class labels.
 
     Returns
@@ -183,11 +204,11 @@ def check_labels(y: Any, sequences: Sequences, per_step: bool) -> NDArray:
         y = _ravel_column(y)
     y = _check_label_values(y)
     if not per_step:
-        check_consistent_length(sequences.starts, y)
+        check_consistent_length(sequences.lengths, y)
     return y
 
 
-def check_numbers(y: Any, sequences: Sequences, per_step: bool) -> NDArray[np.floating]:
+def check_numbers(y: Any, sequences: Layout, per_step: bool) -> NDArray[np.floating]:
     """Check numeric targets.
 
     Returns
@@ -200,12 +221,12 @@ def check_numbers(y: Any, sequences: Sequences, per_step: bool) -> NDArray[np.fl
     y = _float_array(_one_each(_require(y), "y"), keep_float32=True)
     if y.ndim == 2 and y.shape[1] == 1:
         y = _ravel_column(y)
-    check_consistent_length(sequences.starts, y)
+    check_consistent_length(sequences.lengths, y)
     return y
 
 
 def check_weights(
-    sample_weight: Any, sequences: Sequences, per_step: bool
+    sample_weight: Any, sequences: Layout, per_step: bool
 ) -> NDArray[np.float64] | None:
     """Check sample weights.
 
@@ -229,7 +250,7 @@ def check_weights(
     else:
         weight = _check_sample_weight(
             _one_each(sample_weight, "sample_weight"),
-            sequences.starts,
+            sequences.lengths,
             dtype=np.float64,
             ensure_non_negative=True,
         )
@@ -243,13 +264,13 @@ def check_weights(
 class Samples:
     """Checked sequences with their targets and weights, one target per sequence or per step."""
 
-    sequences: Sequences
+    sequences: AnySequences
     target: NDArray
     weight: NDArray | None
     per_step: bool
 
     def take(self, indices: NDArray[np.integer]) -> Samples:
-        """Copy of the samples at `indices`."""
+        """Samples at `indices`."""
         rows = self.sequences.step_index(indices) if self.per_step else indices
         weight = None if self.weight is None else self.weight[rows]
         return replace(
@@ -259,9 +280,9 @@ class Samples:
             weight=weight,
         )
 
-    def step_weight(self) -> NDArray | None:
-        """Weights of the rows of ``sequences.values``."""
-        return self.sequences.step_weight(self.weight, self.per_step)
+    def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weighted mean and standard deviation of every feature."""
+        return moments_of_blocks(self.sequences.blocks(self.weight, self.per_step))
 
     def one_step_each(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Rows of one random step that counts, for each sequence that has any."""
@@ -281,7 +302,7 @@ class Samples:
         return self.take(np.flatnonzero(keep))
 
 
-def split_steps(flat: NDArray, sequences: Sequences) -> list[NDArray]:
+def split_steps(flat: NDArray, sequences: Layout) -> list[NDArray]:
     """Cut an array of one row per step into one array per sequence."""
     return np.split(flat, sequences.offsets[1:-1])
 
@@ -391,11 +412,11 @@ def _float_array(y: Any, keep_float32: bool = False) -> NDArray:
     return check_array(y, dtype=dtypes, ensure_2d=False, input_name="y")
 
 
-def _steps(y: Any, sequences: Sequences, what: str, convert: Any) -> list[NDArray]:
+def _steps(y: Any, sequences: Layout, what: str, convert: Any) -> list[NDArray]:
     """One array per sequence, each as long as its sequence."""
     items: Iterable[Any] = _require(y)
     items = list(items)
-    check_consistent_length(sequences.starts, items)
+    check_consistent_length(sequences.lengths, items)
     # A rectangular y beside padded X has entries for the padding, which do not count.
     padded = isinstance(y, np.ndarray) and y.ndim >= 2 and y.shape[1] == sequences.width
     arrays = []
