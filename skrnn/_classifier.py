@@ -335,11 +335,14 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         X : array-like, frame or collection
             Sequences: a 3-D array of shape (n_samples, n_timesteps, n_features) whose trailing
             all-NaN steps are padding, a 2-D array of univariate sequences, or a collection of
-            arrays of shape (n_timesteps_i, n_features).
+            arrays of shape (n_timesteps_i, n_features). Memory-mapped and zarr arrays, a
+            :class:`torch.utils.data.Dataset` with a length, and Arrow data sets are read a batch
+            at a time, see :ref:`larger_than_memory`.
 
-        y : array-like of shape (n_samples,) or (n_samples, n_labels), or list of arrays
+        y : array-like of shape (n_samples,) or (n_samples, n_labels), list of arrays, default=None
             Labels of any type; an indicator matrix for several labels at once; with
             ``return_sequences=True`` one array of labels per sequence, as long as the sequence.
+            None takes them from X, a data set whose items are (x, y).
 
         sample_weight : array-like of shape (n_samples,) or list of arrays, default=None
             Weights of the sequences, or of the steps with ``return_sequences=True``. Weight 2 means
@@ -377,7 +380,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         X : array-like, frame or collection
             Sequences, as in `fit`.
 
-        y : array-like of shape (n_samples,) or (n_samples, n_labels), or list of arrays
+        y : array-like of shape (n_samples,) or (n_samples, n_labels), list of arrays, default=None
             Labels, as in `fit`.
 
         classes : array-like of shape (n_classes,), default=None
@@ -486,8 +489,8 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         X : array-like, frame or collection
             Sequences, as in `fit`.
 
-        y : array-like of shape (n_samples,) or (n_samples, n_labels), or list of arrays
-            True labels.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels), list of arrays, default=None
+            True labels. None takes them from X as in `fit`.
 
         sample_weight : array-like of shape (n_samples,) or list of arrays, default=None
             Weights.

@@ -377,11 +377,14 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         X : array-like, frame or collection
             Sequences: a 3-D array of shape (n_samples, n_timesteps, n_features) whose trailing
             all-NaN steps are padding, a 2-D array of univariate sequences, or a collection of
-            arrays of shape (n_timesteps_i, n_features).
+            arrays of shape (n_timesteps_i, n_features). Memory-mapped and zarr arrays, a
+            :class:`torch.utils.data.Dataset` with a length, and Arrow data sets are read a batch
+            at a time, see :ref:`larger_than_memory`.
 
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs), or list of arrays
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), list of arrays, default=None
             Numbers; with ``return_sequences=True`` one array of shape (n_timesteps_i,) or
-            (n_timesteps_i, n_outputs) per sequence.
+            (n_timesteps_i, n_outputs) per sequence. None takes them from X,
+            a data set whose items are (x, y).
 
         sample_weight : array-like of shape (n_samples,) or list of arrays, default=None
             Weights of the sequences, or of the steps with ``return_sequences=True``. Weight 2 means
@@ -417,7 +420,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         X : array-like, frame or collection
             Sequences, as in `fit`.
 
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs), or list of arrays
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), list of arrays, default=None
             Numbers, as in `fit`.
 
         sample_weight : array-like of shape (n_samples,) or list of arrays, default=None
@@ -533,8 +536,8 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         X : array-like, frame or collection
             Sequences, as in `fit`.
 
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs), or list of arrays
-            True numbers.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), list of arrays, default=None
+            True numbers. None takes them from X as in `fit`.
 
         sample_weight : array-like of shape (n_samples,) or list of arrays, default=None
             Weights.

@@ -204,7 +204,12 @@ class Sequences(Layout):
                 self, starts=self.starts[indices], lengths=_equal(self.width, len(lengths))
             )
             return taken._without_gaps()
-        values = self.values[self.step_index(indices)]
+        if self.equal_length:
+            # An index of every step may take more memory than the steps.
+            whole = self.values.reshape(len(self), self.equal_length, -1)
+            values = whole[indices].reshape(-1, self.n_features)
+        else:
+            values = self.values[self.step_index(indices)]
         return replace(self, values=values, starts=_offsets(lengths)[:-1], lengths=lengths)
 
     def packed(self) -> Sequences:

@@ -105,7 +105,7 @@ def in_memory(X: Any, name: str) -> Any:
     """
     if isinstance(X, Dataset | SliceDataset | DataLoader):
         items = _check_dataset(X, name)
-        return [_pair(item)[0] for item in _each(items, range(len(items)))]
+        return [_pair(items[i])[0] for i in range(len(items))]
     kind = type(X).__module__.split(".")[0]
     if kind == "zarr" and hasattr(X, "oindex"):
         return X[...]
@@ -144,7 +144,8 @@ def targets_beside(X: Any, y: Any, *, read: bool) -> Any:
             "y is given twice: the items of X are pairs (x, y) and y was passed as well. Pass "
             "y=None to learn from those of X, or a data set whose items are x alone."
         )
-    return [_plain(_pair(item)[1]) for item in _each(X, range(len(X)))] if read else None
+    # One by one: the inputs come along.
+    return [_plain(_pair(X[i])[1]) for i in range(len(X))] if read else None
 
 
 def _check_dataset(X: Any, name: str) -> Any:
@@ -194,10 +195,11 @@ class _ArrayStore(Store):
         """Read rows, in one piece where they lie side by side."""
         first, last = int(indices[0]), int(indices[-1])
         if last - first == len(indices) - 1:
-            rows = self.array[first : last + 1]
+            # A copy: what a callback does to its batch must not reach the file.
+            rows = np.array(self.array[first : last + 1])
         else:
-            rows = getattr(self.array, "oindex", self.array)[indices]
-        block = np.asarray(rows).reshape(len(indices), self.steps, self.n_features)
+            rows = np.asarray(getattr(self.array, "oindex", self.array)[indices])
+        block = rows.reshape(len(indices), self.steps, self.n_features)
         block = cast(block, first, self.dtype)
         return Sequences.from_padded(block, padded_lengths(block) if self.pads else None)
 
@@ -296,12 +298,12 @@ def _each(items: Any, indices: Iterable[int]) -> Iterable[Any]:
 
 def _pair(item: Any) -> tuple[Any, ...]:
     """An item as ``(x,)`` or ``(x, y)``."""
-    if not isinstance(item, tuple):
+    if not isinstance(item, tuple | dict):
         return (item,)
-    if len(item) > 2 or not item:
+    if isinstance(item, dict) or len(item) not in (1, 2):
         raise ValueError(
-            f"an item of X is a tuple of {len(item)}, expected x or (x, y); let the data set "
-            "return one array and at most one target."
+            f"an item of X is a {type(item).__name__} of {len(item)}, expected x or (x, y); let "
+            "the data set return one array and at most one target."
         )
     return item
 
