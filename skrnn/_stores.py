@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skorch.helper import SliceDataset
-from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from skrnn._arrow import ArrowFiles, ArrowRows, other_columns
 from skrnn._containers import as_steps, cast, padded_lengths, tensor_to_numpy
@@ -20,6 +18,8 @@ from skrnn._stored import Store
 LARGE_ARRAY = 2**30
 # The same of a table of list columns, whose numbers take many times as much as Python objects.
 LARGE_TABLE = 2**24
+# Classes of torch and skorch over items.
+_OF_ITEMS = {"Dataset", "DataLoader", "SliceDataset"}
 
 
 # -- recognising a store ----------------------------------------------------------------------
@@ -69,7 +69,7 @@ def find_store(
     ValueError
         If the columns of an Arrow data set hold no sequences.
     """
-    if isinstance(X, Dataset | SliceDataset | DataLoader):
+    if _torch_kinds(X) & _OF_ITEMS:
         return _ItemStore(_check_dataset(X, name), name, dtype, keep_targets)
     if isinstance(X, list | tuple) and len(X) and all(_is_file(item) for item in X):
         return _ItemStore(X, name, dtype)
@@ -103,7 +103,7 @@ def in_memory(X: Any, name: str) -> Any:
     X : array-like, frame or collection
         An array of a zarr array, the inputs of a data set as a list, a table of an Arrow data set.
     """
-    if isinstance(X, Dataset | SliceDataset | DataLoader):
+    if _torch_kinds(X) & _OF_ITEMS:
         items = _check_dataset(X, name)
         return [_pair(items[i])[0] for i in range(len(items))]
     kind = type(X).__module__.split(".")[0]
@@ -136,7 +136,8 @@ def targets_beside(X: Any, y: Any, *, read: bool) -> Any:
     ValueError
         If both hold targets.
     """
-    is_map = isinstance(X, Dataset) and not isinstance(X, IterableDataset) and hasattr(X, "__len__")
+    kinds = _torch_kinds(X)
+    is_map = "Dataset" in kinds and "IterableDataset" not in kinds and hasattr(X, "__len__")
     if not (is_map and len(X) and len(_pair(X[0])) == 2):
         return y
     if y is not None:
@@ -148,12 +149,19 @@ def targets_beside(X: Any, y: Any, *, read: bool) -> Any:
     return [_plain(_pair(X[i])[1]) for i in range(len(X))] if read else None
 
 
+def _torch_kinds(X: Any) -> set[str]:
+    """Names of the classes of torch and skorch that X is of; neither is imported for it."""
+    mro = type(X).__mro__
+    return {c.__name__ for c in mro if c.__module__.split(".")[0] in ("torch", "skorch")}
+
+
 def _check_dataset(X: Any, name: str) -> Any:
-    if isinstance(X, DataLoader):
+    kinds = _torch_kinds(X)
+    if "DataLoader" in kinds:
         raise TypeError(
             f"{name} got a DataLoader and makes batches of its own; pass its data set, X.dataset."
         )
-    if isinstance(X, IterableDataset) or not hasattr(X, "__len__"):
+    if "IterableDataset" in kinds or not hasattr(X, "__len__"):
         raise TypeError(
             f"{name} needs a data set with a length and an index, and {type(X).__name__} is a "
             "stream. Read it piece by piece and pass each piece to partial_fit, or write it to a "

@@ -29,8 +29,8 @@ from stored_data import (
 )
 
 from skrnn import RNNClassifier, RNNRegressor
+from skrnn._moments import moments_of_blocks, weighted_moments
 from skrnn._stored import StoredSequences
-from skrnn._targets import moments_of_blocks, weighted_moments
 from skrnn._training import SequenceDataset
 from skrnn.preprocessing import SequenceImputer, SequenceScaler
 
