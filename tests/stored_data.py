@@ -99,6 +99,13 @@ def as_feather(tmp_path, X):
     return pds.dataset(where, format="feather")
 
 
+def as_mapped_table(tmp_path, X):
+    table = as_table(X)
+    with pa.ipc.new_file(tmp_path / "x.arrow", table.schema) as file:
+        file.write_table(table, max_chunksize=5)
+    return pa.ipc.open_file(pa.memory_map(str(tmp_path / "x.arrow"))).read_all()
+
+
 EQUAL = {
     "memory map": on_disk,
     "part of a map": lambda path, X: on_disk(path, np.concatenate([X[:3], X, X[:2]]))[3:-2],
@@ -117,6 +124,7 @@ RAGGED = {
     "table": lambda path, X: as_table(X),
     "large lists": lambda path, X: as_table(X, pa.large_list(pa.float64())),
     "table in chunks": lambda path, X: pa.concat_tables([as_table(X[:7]), as_table(X[7:])]),
+    "mapped table": as_mapped_table,
     "parquet": as_parquet,
     "feather": as_feather,
 }
