@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,9 @@ from skrnn._parameters import (
     numpy_dtype,
     torch_dtype,
 )
-from skrnn._sequences import Sequences
-from skrnn._targets import Samples, check_weights, split_steps, weighted_moments
+from skrnn._stored import AnySequences, StoredSequences
+from skrnn._stores import targets_beside
+from skrnn._targets import Samples, check_weights, split_steps
 from skrnn._training import (
     ScikitLearnBridge,
     SequenceDataset,
@@ -174,7 +174,10 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             )
 
     def _check(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Samples:
+        targets_beside(X, y, read=False)
         sequences = self._check_sequences(X, reset=reset, fitting=True)
+        if y is None and isinstance(sequences, StoredSequences):
+            y = sequences.store.targets
         target = self._check_target(y, sequences)
         weight = check_weights(sample_weight, sequences, self.return_sequences)
         return Samples(sequences, target, weight, self.return_sequences)
@@ -191,7 +194,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
     def _learn_weights(self, training: Samples) -> None:
         """Learn weights of the estimator's own from the training part; none by default."""
 
-    def _check_sequences(self, X: Any, reset: bool, fitting: bool = False) -> Sequences:
+    def _check_sequences(self, X: Any, reset: bool, fitting: bool = False) -> AnySequences:
         # A fitted network reads what it was built for, whatever the parameters say by now.
         embedding_dim = self.embedding_dim if reset else self._spec["embedding_dim"]
         dtype = self.dtype if reset else self._spec["dtype"]
@@ -207,6 +210,8 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             allow_empty=self.empty == "zero_state" or (per_step and not fitting),
             tokens=tokens,
             scale_warning=not (self.standardize or tokens),
+            stored=True,
+            keep_targets=fitting,
         )
         if tokens:
             self._check_vocabulary(sequences, reset)
@@ -214,12 +219,12 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             self.__dict__.pop("vocabulary_size_", None)
         return sequences
 
-    def _check_vocabulary(self, sequences: Sequences, reset: bool) -> None:
-        largest = int(sequences.values.max(initial=0))
+    def _check_vocabulary(self, sequences: AnySequences, reset: bool) -> None:
+        largest = int(sequences.peak())
         if reset:
             self.vocabulary_size_ = self.vocabulary_size or max(largest + 1, 2)
         if largest >= self.vocabulary_size_:
-            i, _ = sequences.find(sequences.values[:, 0] == largest)
+            i = sequences.holder(largest)
             raise ValueError(
                 f"token id {largest} in sequence {i} is outside the vocabulary of "
                 f"{self.vocabulary_size_}; map unknown tokens to 1, or set vocabulary_size."
@@ -245,7 +250,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             return samples, self._check(split[0], split[1], None, reset=False)
         n_samples = len(samples.sequences)
         if groups is not None:
-            check_consistent_length(samples.sequences.starts, groups)
+            check_consistent_length(samples.sequences.lengths, groups)
         enough = n_samples >= HOLDOUT_FROM or split is not None
         if not (enough if self.early_stopping == "auto" else self.early_stopping):
             return samples, None
@@ -283,8 +288,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         with building():
             network = SequenceNetwork.build(self._spec)
         if self.standardize and network.scaler is not None:
-            moments = weighted_moments(samples.sequences.values, samples.step_weight())
-            network.scaler.set(*moments)
+            network.scaler.set(*samples.moments())
         self._learn_scale(samples, network.head)
         network.head.initialize(torch.as_tensor(self._encode_target(samples)))
         return network
@@ -396,10 +400,13 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
 
 def _arrays(training: Samples, validation: Samples | None) -> dict[str, np.ndarray | None]:
     """All that a training reads, by what it is called."""
-    paths = {"y": "target", "sample_weight": "weight", "X": "sequences.values"}
-    paths |= {f"the {name} of X": f"sequences.{name}" for name in ("starts", "lengths")}
-    return {
-        f"{name} of the {part} part": None if samples is None else attrgetter(path)(samples)
-        for part, samples in (("training", training), ("validation", validation))
-        for name, path in paths.items()
-    }
+    kinds = training.sequences.traces()
+    found: dict[str, np.ndarray | None] = {}
+    for part, samples in (("training", training), ("validation", validation)):
+        seen = dict.fromkeys(kinds) if samples is None else samples.sequences.traces()
+        seen |= {
+            "y": None if samples is None else samples.target,
+            "sample_weight": None if samples is None else samples.weight,
+        }
+        found |= {f"{name} of the {part} part": array for name, array in seen.items()}
+    return found

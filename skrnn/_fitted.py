@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skrnn._parameters import AcceleratorMixin, torch_dtype
-from skrnn._sequences import Sequences
+from skrnn._stored import AnySequences
 from skrnn._targets import split_steps
 from skrnn._training import (
     SequenceDataset,
@@ -40,13 +40,13 @@ class FittedNetMixin(AcceleratorMixin, ClassNamePrefixFeaturesOutMixin, Transfor
     _check_sequences: Any
     _make_net: Any
 
-    def _run(self, X: Any, encode: bool = False) -> tuple[Tensor, Sequences]:
+    def _run(self, X: Any, encode: bool = False) -> tuple[Tensor, AnySequences]:
         """Raw outputs (or representations) in float64, in order and on the CPU."""
         check_is_fitted(self)
         sequences = self._check_sequences(X, reset=False)
         return self._run_sequences(sequences, encode), sequences
 
-    def _run_sequences(self, sequences: Sequences, encode: bool = False) -> Tensor:
+    def _run_sequences(self, sequences: AnySequences, encode: bool = False) -> Tensor:
         dataset = SequenceDataset(
             sequences,
             per_step=self._per_step,
@@ -60,7 +60,7 @@ class FittedNetMixin(AcceleratorMixin, ClassNamePrefixFeaturesOutMixin, Transfor
         """The head on the CPU in float64, where predictions are made."""
         return copy.deepcopy(self.net_.module_.head).cpu().double()
 
-    def _per_sequence(self, flat: NDArray, sequences: Sequences) -> Any:
+    def _per_sequence(self, flat: NDArray, sequences: AnySequences) -> Any:
         """Cut per-step results into a list, leave results per sequence as they are."""
         return split_steps(flat, sequences) if self._per_step else flat
 

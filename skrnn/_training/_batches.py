@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from skrnn._sequences import Sequences
+from skrnn._stored import AnySequences, StoredSequences
 from skrnn._training._processes import Alone
 
 # Shuffled samples are sorted by length inside groups of this many batches: padding falls to a few
@@ -35,8 +35,8 @@ class SequenceDataset(Dataset):
 
     Parameters
     ----------
-    sequences : Sequences
-        Inputs.
+    sequences : Sequences or StoredSequences
+        Inputs. Stored ones are read a batch at a time.
 
     target : ndarray of shape (n_samples, ...) or (total_steps, ...), or None
         One target per sequence, or one per step when `per_step`.
@@ -51,12 +51,12 @@ class SequenceDataset(Dataset):
         Type of inputs and of numeric targets.
 
     device : torch.device or str
-        Where batches are built. The whole set is kept there.
+        Where batches are built. The whole set is kept there, but for stored inputs.
     """
 
     def __init__(
         self,
-        sequences: Sequences,
+        sequences: AnySequences,
         target: NDArray | None = None,
         weight: NDArray | None = None,
         *,
@@ -68,9 +68,16 @@ class SequenceDataset(Dataset):
         self.step_index = sequences.step_index
         self.equal_length = sequences.equal_length
         self.per_step = per_step
-        self.values = _as_tensor(sequences.values, dtype, device)
-        self.starts = _as_tensor(sequences.starts, torch.int64, device)
-        self.overlapping = sequences.overlapping
+        self.dtype, self.device = dtype, device
+        self.stored: StoredSequences | None = None
+        self.overlapping = False
+        if isinstance(sequences, StoredSequences):
+            self.stored, starts = sequences, sequences.offsets[:-1]
+            self.values = torch.empty(0)
+        else:
+            self.overlapping, starts = sequences.overlapping, sequences.starts
+            self.values = _as_tensor(sequences.values, dtype, device)
+        self.starts = _as_tensor(starts, torch.int64, device)
         self.target = None if target is None else _target_tensor(target, dtype, device)
         self.weight = None if weight is None else _as_tensor(weight, dtype, device)
 
@@ -89,17 +96,17 @@ class SequenceDataset(Dataset):
         target : Tensor of shape (batch, ...) or (batch, time, ...)
             Zeros after the end of each sequence. An empty tensor when there is no target.
         """
-        index = torch.from_numpy(np.ascontiguousarray(indices)).to(self.values.device)
+        index = torch.from_numpy(np.ascontiguousarray(indices)).to(self.device)
         inputs: dict[str, Tensor] = {}
         pick: Callable[[Tensor], Tensor]
         if self.equal_length:
             pick = partial(self._blocks, index=index)
-            inputs["x"] = self._windows(index) if self.overlapping else pick(self.values)
+            inputs["x"] = self._windows(index) if self.overlapping else self._inputs(indices, pick)
         else:
             lengths = self.lengths[indices]
             steps, valid = self._steps(index, lengths)
             pick = partial(self._rows, steps=steps, valid=valid)
-            inputs["x"] = pick(self.values)
+            inputs["x"] = self._inputs(indices, pick)
             if valid is not None:
                 inputs["lengths"] = torch.from_numpy(lengths)
         if not self.per_step:
@@ -112,8 +119,14 @@ class SequenceDataset(Dataset):
         """Give a batch whose samples count nothing, for a process that has none to compute."""
         inputs, target = self.batch(indices)
         shape = inputs["x"].shape[:2] if self.per_step else inputs["x"].shape[:1]
-        inputs["weight"] = inputs["x"].new_zeros(shape, dtype=self.values.dtype)
+        inputs["weight"] = inputs["x"].new_zeros(shape, dtype=self.dtype)
         return inputs, target
+
+    def _inputs(self, indices: NDArray[np.integer], pick: Callable[[Tensor], Tensor]) -> Tensor:
+        """Steps of a batch, zeros after the end of each sequence."""
+        if self.stored is None:
+            return pick(self.values)
+        return _as_tensor(self.stored.read(indices).to_padded(fill=0), self.dtype, self.device)
 
     def _blocks(self, flat: Tensor, index: Tensor) -> Tensor:
         """Steps of sequences that have the same length and lie one after the other."""
