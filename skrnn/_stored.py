@@ -26,6 +26,9 @@ class Store(ABC):
 
     targets : list or None
         Targets that came with the sequences, once :meth:`blocks` has read them all.
+
+    reads_ahead : bool
+        Whether another thread than the one that made the store may read it.
     """
 
     form: Form = "ragged"
@@ -33,6 +36,7 @@ class Store(ABC):
     feature_names: tuple[str, ...] | None = None
     n_features: int
     targets: list[Any] | None = None
+    reads_ahead: bool = True
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -105,6 +109,11 @@ class StoredSequences(Layout):
     def n_features(self) -> int:
         """Number of features per step."""
         return self.store.n_features
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether another thread than the one that made the store may read it."""
+        return self.store.reads_ahead
 
     def take(self, indices: NDArray[np.integer]) -> StoredSequences:
         """Sequences at `indices`, in that order; nothing is read."""

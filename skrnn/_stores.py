@@ -247,6 +247,9 @@ def folded(n_columns: int, n_channels: int) -> int:
 class _ItemStore(Store):
     """A data set of torch, or a list of arrays on disk: one sequence per item."""
 
+    # What a data set reads from, such as a data base, may belong to the thread that opened it.
+    reads_ahead = False
+
     def __init__(self, items: Any, name: str, dtype: Any, keep_targets: bool = False) -> None:
         self.items, self.name, self.dtype = items, name, dtype
         x, *targets = _pair(items[0])

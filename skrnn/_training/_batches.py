@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skrnn._stored import AnySequences, StoredSequences
+from skrnn._training._placement import Batch, home_of, one_ahead, sent
 from skrnn._training._processes import Alone
 
 # Shuffled samples are sorted by length inside groups of this many batches: padding falls to a few
@@ -26,8 +27,6 @@ LENGTH_JITTER = 0.25
 MAX_PADDING_RATIO = 2.5
 # Upper bound on rows x steps of one inference batch, so that long series do not blow up memory.
 MAX_INFERENCE_STEPS = 2**20
-
-Batch = tuple[dict[str, Tensor], Tensor]
 
 
 class SequenceDataset(Dataset):
@@ -51,7 +50,8 @@ class SequenceDataset(Dataset):
         Type of inputs and of numeric targets.
 
     device : torch.device or str
-        Where batches are built. The whole set is kept there, but for stored inputs.
+        Where batches are wanted. The whole set is kept there, but for stored inputs and for what
+        is too much for a GPU: such batches are built on the CPU and sent.
     """
 
     def __init__(
@@ -68,18 +68,19 @@ class SequenceDataset(Dataset):
         self.step_index = sequences.step_index
         self.equal_length = sequences.equal_length
         self.per_step = per_step
-        self.dtype, self.device = dtype, device
+        self.dtype, self.device = dtype, torch.device(device)
         self.stored: StoredSequences | None = None
         self.overlapping = False
         if isinstance(sequences, StoredSequences):
             self.stored, starts = sequences, sequences.offsets[:-1]
-            self.values = torch.empty(0)
+            self.values, self.home = torch.empty(0), torch.device("cpu")
         else:
             self.overlapping, starts = sequences.overlapping, sequences.starts
-            self.values = _as_tensor(sequences.values, dtype, device)
-        self.starts = _as_tensor(starts, torch.int64, device)
-        self.target = None if target is None else _target_tensor(target, dtype, device)
-        self.weight = None if weight is None else _as_tensor(weight, dtype, device)
+            self.home = home_of(self.device, sequences.values.size * dtype.itemsize)
+            self.values = _as_tensor(sequences.values, dtype, self.home)
+        self.starts = _as_tensor(starts, torch.int64, self.home)
+        self.target = None if target is None else _target_tensor(target, dtype, self.home)
+        self.weight = None if weight is None else _as_tensor(weight, dtype, self.home)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -96,7 +97,7 @@ class SequenceDataset(Dataset):
         target : Tensor of shape (batch, ...) or (batch, time, ...)
             Zeros after the end of each sequence. An empty tensor when there is no target.
         """
-        index = torch.from_numpy(np.ascontiguousarray(indices)).to(self.device)
+        index = torch.from_numpy(np.ascontiguousarray(indices)).to(self.home)
         inputs: dict[str, Tensor] = {}
         pick: Callable[[Tensor], Tensor]
         if self.equal_length:
@@ -113,7 +114,17 @@ class SequenceDataset(Dataset):
             pick = partial(torch.index_select, dim=0, index=index)
         if self.weight is not None:
             inputs["weight"] = pick(self.weight)
-        return inputs, torch.empty(len(indices)) if self.target is None else pick(self.target)
+        target = torch.empty(len(indices)) if self.target is None else pick(self.target)
+        return (inputs, target) if self.home == self.device else sent((inputs, target), self.device)
+
+    def batches(self, plan: Iterable[NDArray]) -> Iterator[Batch]:
+        """Batches of the index arrays of a plan; those not yet on the device are built ahead.
+
+        Items of a data set are read when they are asked for: what they are read from may belong to
+        the thread that opened it.
+        """
+        elsewhere = self.home != self.device if self.stored is None else self.stored.reads_ahead
+        return one_ahead(self.batch, plan) if elsewhere else map(self.batch, plan)
 
     def uncounted(self, indices: NDArray[np.integer]) -> Batch:
         """Give a batch whose samples count nothing, for a process that has none to compute."""
@@ -126,7 +137,7 @@ class SequenceDataset(Dataset):
         """Steps of a batch, zeros after the end of each sequence."""
         if self.stored is None:
             return pick(self.values)
-        return _as_tensor(self.stored.read(indices).to_padded(fill=0), self.dtype, self.device)
+        return _as_tensor(self.stored.read(indices).to_padded(fill=0), self.dtype, self.home)
 
     def _blocks(self, flat: Tensor, index: Tensor) -> Tensor:
         """Steps of sequences that have the same length and lie one after the other."""
@@ -199,11 +210,17 @@ class TrainBatches:
         return -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        for indices in self.plan():
-            own = self.processes.share(indices, self.dataset.lengths[indices])
-            yield self.dataset.batch(own) if len(own) else self.dataset.uncounted(indices[:1])
+        plan = self.plan()
+        # Processes count the rows of the batch that was dealt out last: nothing is built ahead.
+        shared = self.processes.size > 1
+        for batch in map(self._share, plan) if shared else self.dataset.batches(plan):
+            yield batch
             if self.budget is not None and self.budget.exhausted:
                 return
+
+    def _share(self, indices: NDArray) -> Batch:
+        own = self.processes.share(indices, self.dataset.lengths[indices])
+        return self.dataset.batch(own) if len(own) else self.dataset.uncounted(indices[:1])
 
     def plan(self) -> list[NDArray[np.int64]]:
         """Draw the index arrays of one epoch."""
@@ -237,8 +254,7 @@ class OrderedBatches:
         self.batch_size = batch_size
 
     def __iter__(self) -> Iterator[Batch]:
-        for indices in self.plan():
-            yield self.dataset.batch(indices)
+        yield from self.dataset.batches(self.plan())
 
     def plan(self) -> list[NDArray[np.int64]]:
         """List the index arrays, bounded in rows x steps."""

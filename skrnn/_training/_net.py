@@ -279,8 +279,10 @@ class SequenceNetMixin(EpochMixin):
         plan = OrderedBatches(dataset, batch_size).plan()
         heap = heap_for_batches(self.device, len(plan))
         with torch.inference_mode(), shared_cores(), heap:
-            for indices in plan:
-                out = self._run_filled(dataset, indices, batch_size, encode).to(place)
+            batches = dataset.batches(_filled(indices, dataset, batch_size) for indices in plan)
+            for indices, (inputs, _) in zip(plan, batches, strict=True):
+                out = self._encode(inputs) if encode else self.infer(inputs)
+                out = out[: len(indices)].to(place)
                 if per_step:
                     lengths = torch.from_numpy(dataset.lengths[indices])
                     out = out[length_mask(lengths, out.shape[1])]
@@ -293,26 +295,8 @@ class SequenceNetMixin(EpochMixin):
                 flat[where.to(place)] = out
         return torch.empty(0) if flat is None else flat.cpu()
 
-    def _run_filled(
-        self, dataset: SequenceDataset, indices: Any, batch_size: int, encode: bool
-    ) -> Tensor:
-        """Run one batch of constant size.
-
-        Rows are repeated to fill the batch up: matrix products of another shape round differently,
-        and the answer for a sample must not depend on how many others come with it.
-        """
-        filled = indices
-        if len(indices) < batch_size:
-            longest = int(dataset.lengths[indices].max(initial=0))
-            if batch_size * longest <= MAX_FILLED_STEPS:
-                filler = np.repeat(indices[-1:], batch_size - len(indices))
-                filled = np.concatenate([indices, filler])
-        inputs, _ = dataset.batch(filled)
-        if encode:
-            out = self.module_.encode(inputs["x"].to(self.device), inputs.get("lengths"))
-        else:
-            out = self.infer(inputs)
-        return out[: len(indices)]
+    def _encode(self, inputs: dict[str, Tensor]) -> Tensor:
+        return self.module_.encode(inputs["x"].to(self.device), inputs.get("lengths"))
 
 
 class SequenceNetClassifier(SequenceNetMixin, NeuralNetClassifier):
@@ -336,6 +320,20 @@ def _predictions(net: Any, dataset: SequenceDataset) -> Any:
     head = net.module_.head
     with torch.no_grad():
         return np.concatenate([head.predict(raw.to(net.device)).cpu().numpy() for raw in raws])
+
+
+def _filled(indices: Any, dataset: SequenceDataset, batch_size: int) -> Any:
+    """Repeat rows up to a batch of constant size.
+
+    Matrix products of another shape round differently, and the answer for a sample must not depend
+    on how many others come with it.
+    """
+    if len(indices) == batch_size:
+        return indices
+    longest = int(dataset.lengths[indices].max(initial=0))
+    if batch_size * longest > MAX_FILLED_STEPS:
+        return indices
+    return np.concatenate([indices, np.repeat(indices[-1:], batch_size - len(indices))])
 
 
 def _loss_weight(loss: Tensor, inputs: Any) -> Tensor | None:
