@@ -403,10 +403,10 @@ def _arrays(training: Samples, validation: Samples | None) -> dict[str, np.ndarr
     kinds = training.sequences.traces()
     found: dict[str, np.ndarray | None] = {}
     for part, samples in (("training", training), ("validation", validation)):
-        seen = dict.fromkeys(kinds) if samples is None else samples.sequences.traces()
-        seen |= {
+        seen: dict[str, np.ndarray | None] = {
             "y": None if samples is None else samples.target,
             "sample_weight": None if samples is None else samples.weight,
         }
+        seen |= dict.fromkeys(kinds) if samples is None else samples.sequences.traces()
         found |= {f"{name} of the {part} part": array for name, array in seen.items()}
     return found

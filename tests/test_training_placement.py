@@ -11,7 +11,9 @@ import torch
 
 from skrnn import RNNClassifier, RNNForecaster
 from skrnn._forecasting import _dataset
-from skrnn._training import _batches, one_ahead
+from skrnn._sequences import Sequences
+from skrnn._stored import Store, StoredSequences
+from skrnn._training import SequenceDataset, _batches, one_ahead
 from skrnn._training._placement import home_of, sent
 
 # The same place by another name: everything is sent to it.
@@ -126,3 +128,40 @@ def test_where_a_panel_lies_changes_nothing(away, monkeypatch):
     assert away
     monkeypatch.undo()
     pd.testing.assert_series_equal(sent_ones, forecast())
+
+
+@pytest.mark.parametrize(
+    ("reads_ahead", "device", "ahead"),
+    [(True, ELSEWHERE, 1), (True, "cpu", 0), (False, ELSEWHERE, 0)],
+)
+def test_stored_sequences_are_read_ahead_where_their_store_allows_it(
+    monkeypatch, reads_ahead, device, ahead
+):
+    calls = []
+
+    def spy(build, plan):
+        calls.append(1)
+        return map(build, plan)
+
+    monkeypatch.setattr(_batches, "one_ahead", spy)
+    stored = StoredSequences(InMemory(reads_ahead), np.arange(4), np.full(4, 3), 1.0, 0)
+    dataset = SequenceDataset(stored, np.arange(4.0), device=device)
+    batches = list(dataset.batches([np.array([2, 0]), np.array([1, 3])]))
+    assert len(calls) == ahead
+    assert [batch[0]["x"][:, 0, 0].tolist() for batch in batches] == [[2, 0], [1, 3]]
+    assert [batch[1].tolist() for batch in batches] == [[2, 0], [1, 3]]
+
+
+class InMemory(Store):
+    """Four sequences of three steps that hold their number."""
+
+    n_features = 1
+
+    def __init__(self, reads_ahead):
+        self.reads_ahead = reads_ahead
+
+    def __len__(self):
+        return 4
+
+    def read(self, indices):
+        return Sequences.from_list([np.full((3, 1), float(i)) for i in indices])

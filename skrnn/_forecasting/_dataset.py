@@ -193,7 +193,7 @@ class WindowDataset(Dataset):
         return batch if self.home == self.device else sent(batch, self.device)
 
     def batches(self, plan: Iterable[NDArray]) -> Iterator[Batch]:
-        """Batches of windows given by number; those not yet on the device are built ahead."""
+        """Batches of windows given by number; those that have to be sent are built ahead."""
         return map(self.batch, plan) if self.home == self.device else one_ahead(self.batch, plan)
 
     def uncounted(self, numbers: NDArray[np.integer]) -> Batch:

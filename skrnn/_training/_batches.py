@@ -118,13 +118,13 @@ class SequenceDataset(Dataset):
         return (inputs, target) if self.home == self.device else sent((inputs, target), self.device)
 
     def batches(self, plan: Iterable[NDArray]) -> Iterator[Batch]:
-        """Batches of the index arrays of a plan; those not yet on the device are built ahead.
+        """Batches of the index arrays of a plan; those that have to be sent are built ahead.
 
         Items of a data set are read when they are asked for: what they are read from may belong to
         the thread that opened it.
         """
-        elsewhere = self.home != self.device if self.stored is None else self.stored.reads_ahead
-        return one_ahead(self.batch, plan) if elsewhere else map(self.batch, plan)
+        ahead = self.home != self.device and (self.stored is None or self.stored.reads_ahead)
+        return one_ahead(self.batch, plan) if ahead else map(self.batch, plan)
 
     def uncounted(self, indices: NDArray[np.integer]) -> Batch:
         """Give a batch whose samples count nothing, for a process that has none to compute."""
