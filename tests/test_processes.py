@@ -35,14 +35,18 @@ def torchrun(script: Path, *arguments: str) -> str:
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join(path for path in paths if path),
     }
-    done = subprocess.run(
-        [*command, str(script), *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+    for _ in range(3):
+        done = subprocess.run(
+            [*command, str(script), *arguments],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        # torchrun looks for a free port and takes it later: another one may have been faster.
+        if "address already in use" not in done.stderr.lower():
+            break
     assert done.returncode == 0, done.stderr[:6000]
     return done.stdout
 
