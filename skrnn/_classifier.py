@@ -13,10 +13,14 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skrnn._base import RecurrentEstimator
+from skrnn._fitted import by_sequence
 from skrnn._parameters import CONSTRAINTS
-from skrnn._targets import LabelEncoding, Samples, check_labels
+from skrnn._targets import LabelEncoding, Samples, check_labels, split_steps
 from skrnn._training import SequenceNetClassifier
 from skrnn.metrics import sequence_accuracy_score
+from skrnn.nn import SequenceHead
+
+HEAD_OF_LOSS = {"cross_entropy": "categorical", "crf": "crf"}
 
 
 class RNNClassifier(ClassifierMixin, RecurrentEstimator):
@@ -140,10 +144,17 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
     tol : float, default=1e-4
         Smallest decrease of the validation loss that counts as improvement. Values in ``[0, inf)``.
 
+    loss : {"cross_entropy", "crf"}, default="cross_entropy"
+        What is learned: the probability of each label by itself, or with ``"crf"`` that of all
+        labels of a sequence together, by a conditional random field [3]_ that scores which label
+        follows which. It needs ``return_sequences=True``. ``bidirectional="auto"`` then reads both
+        ways, as labels are chosen for the whole sequence anyway. Read more in the
+        :ref:`User Guide <tagging>`.
+
     class_weight : "balanced", dict or None, default=None
         Weights of the classes: ``"balanced"`` makes them inversely proportional to their
         frequencies in the training part (in the data of the call for `partial_fit`), a dict maps
-        labels to weights. They multiply `sample_weight`.
+        labels to weights. They multiply `sample_weight`. Not with ``loss="crf"``.
 
     callbacks : list of skorch callbacks or None, default=None
         Callbacks, or pairs (name, callback), that run during training. They are cloned first.
@@ -231,6 +242,9 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
     .. [2] P. Maini, K. Kolluru, D. Pruthi, Mausam, "Why and when should you pool? Analyzing
        Pooling in Recurrent Architectures", 2020. arXiv:2005.00159
 
+    .. [3] J. Lafferty, A. McCallum, F. Pereira, "Conditional Random Fields: Probabilistic Models
+       for Segmenting and Labeling Sequence Data", ICML 2001.
+
     Examples
     --------
     Does the sum of a random walk end above zero? The walks have different lengths.
@@ -254,6 +268,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     _parameter_constraints: dict = {
         **CONSTRAINTS,
+        "loss": [StrOptions({"cross_entropy", "crf"})],
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
     _net_class = SequenceNetClassifier
@@ -287,6 +302,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         validation_split: Any = None,
         n_iter_no_change: int = 15,
         tol: float = 1e-4,
+        loss: str = "cross_entropy",
         class_weight: str | dict | None = None,
         callbacks: list | None = None,
         net_params: dict[str, Any] | None = None,
@@ -324,6 +340,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.validation_split = validation_split
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
+        self.loss = loss
         self.class_weight = class_weight
         self.callbacks = callbacks
         self.net_params = net_params
@@ -352,7 +369,8 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
         sample_weight : array-like of shape (n_samples,) or list of arrays, default=None
             Weights of the sequences, or of the steps with ``return_sequences=True``. Weight 2 means
-            the same as seeing a sequence twice.
+            the same as seeing a sequence twice. With ``loss="crf"`` the steps of a sequence have
+            one weight, or 0 where the label is not known: those are summed over.
 
         groups : array-like of shape (n_samples,), default=None
             Samples of one group are never split between training and validation part.
@@ -427,9 +445,16 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_labels), or list of ndarray
             Labels of the type seen in `fit`; with ``return_sequences=True`` one array per sequence.
+            With ``loss="crf"`` the most probable labels of a sequence together (Viterbi
+            algorithm), which may differ from the most probable label of each step.
         """
-        probabilities, sequences = self._probabilities(X)
-        return self._per_sequence(self._encoding.decode(probabilities), sequences)
+        raw, sequences = self._run(X)
+        head = self._head()
+        if isinstance(head, SequenceHead):
+            labels = self.classes_[by_sequence(head.decode, raw, sequences)]
+        else:
+            labels = self._encoding.decode(head.predict(raw).detach().numpy())
+        return self._per_sequence(labels, sequences)
 
     def predict_proba(self, X: Any) -> Any:
         """Predict probabilities.
@@ -444,9 +469,15 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         probabilities : ndarray of shape (n_samples, n_classes), or list of ndarray
             Columns follow ``classes_``. For indicator targets column ``j`` is the probability of
             label ``j``; with ``return_sequences=True`` one array (n_timesteps_i, n_classes) per
-            sequence.
+            sequence. With ``loss="crf"`` the probabilities of the label of each step, given the
+            whole sequence.
         """
-        probabilities, sequences = self._probabilities(X)
+        raw, sequences = self._run(X)
+        head = self._head()
+        if isinstance(head, SequenceHead):
+            probabilities = by_sequence(head.predict, raw, sequences)
+        else:
+            probabilities = head.predict(raw).detach().numpy()
         return self._per_sequence(probabilities, sequences)
 
     def predict_log_proba(self, X: Any) -> Any:
@@ -469,7 +500,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
             return np.log(probabilities)
 
     def decision_function(self, X: Any) -> Any:
-        """Raw scores before the softmax.
+        """Raw scores before the softmax, with ``loss="crf"`` those of single steps.
 
         Parameters
         ----------
@@ -516,12 +547,25 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     # -- what the base asks for ---------------------------------------------------------------
 
-    def _probabilities(self, X: Any) -> tuple[NDArray[np.float64], Any]:
-        raw, sequences = self._run(X)
-        return self._head().predict(raw).detach().numpy(), sequences
+    def _check(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Samples:
+        samples = super()._check(X, y, sample_weight, reset)
+        if self.loss == "crf":
+            _check_weights_of_paths(samples)
+        return samples
 
     def _check_target(self, y: Any, sequences: Any) -> NDArray:
-        return check_labels(y, sequences, self.return_sequences)
+        labels = check_labels(y, sequences, self.return_sequences)
+        if self.loss == "crf" and labels.ndim == 2:
+            raise ValueError(
+                f"loss='crf' needs one label per step, got indicators of {labels.shape[1]} labels; "
+                "use loss='cross_entropy'."
+            )
+        return labels
+
+    def _reads_both_ways(self) -> bool:
+        if self.loss == "crf" and self.bidirectional == "auto":
+            return True
+        return super()._reads_both_ways()
 
     def _learn_target(self, samples: Samples, classes: Any) -> None:
         if classes is not None and samples.target.ndim == 1:
@@ -534,7 +578,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         return self._encoding.encode(samples.target)
 
     def _head_spec(self) -> dict[str, Any]:
-        head = "multilabel" if self._encoding.multilabel else "categorical"
+        head = "multilabel" if self._encoding.multilabel else HEAD_OF_LOSS[self.loss]
         return {"head": head, "n_outputs": len(self.classes_)}
 
     def _net_options(self) -> dict[str, Any]:
@@ -573,3 +617,18 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = self.class_weight is None
         return tags
+
+
+def _check_weights_of_paths(samples: Samples) -> None:
+    """Check that the known steps of each sequence have the same weight."""
+    if samples.weight is None:
+        return
+    for i, weight in enumerate(split_steps(samples.weight, samples.sequences)):
+        known = weight[weight > 0]
+        if len(known) and (known != known[0]).any():
+            other = known[known != known[0]][0]
+            raise ValueError(
+                f"sample_weight[{i}] has the weights {known[0]:g} and {other:g} in one sequence, "
+                "but loss='crf' is the loss of a whole sequence; give all its steps one weight, "
+                "and 0 to those whose label is not known."
+            )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.metaestimators import available_if
@@ -16,11 +18,13 @@ from skrnn._parameters import torch_dtype
 from skrnn._sequences import Sequences
 from skrnn._targets import split_steps
 from skrnn._training import (
+    OrderedBatches,
     SequenceDataset,
     device_or_cpu,
     network_from_state,
     network_to_state,
 )
+from skrnn.nn import length_mask
 
 # Prediction runs in batches of at least this size: smaller ones leave the processor idle.
 INFERENCE_BATCH_SIZE = 64
@@ -173,6 +177,29 @@ class FittedNetMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         precision = None if keep else "float32"
         self.net_ = self._make_net(network, device, saved["seed"], precision).initialize()
         self.net_.history.extend(saved["history"])
+
+
+def by_sequence(
+    function: Callable[[Tensor, Tensor | None], Tensor], raw: Tensor, sequences: Sequences
+) -> NDArray:
+    """Apply a function of padded batches and lengths to the raw values of all steps.
+
+    Returns
+    -------
+    flat : ndarray of shape (total_steps, ...)
+        What the function gives for each step, in order.
+    """
+    steps = Sequences.from_lengths(raw.numpy(), sequences.lengths)
+    dataset = SequenceDataset(steps, per_step=True, dtype=raw.dtype)
+    flat: Any = None
+    with torch.inference_mode():
+        for indices in OrderedBatches(dataset, INFERENCE_BATCH_SIZE).plan():
+            inputs, _ = dataset.batch(indices)
+            padded = function(inputs["x"], inputs.get("lengths"))
+            valid = length_mask(torch.from_numpy(dataset.lengths[indices]), padded.shape[1])
+            flat = padded.new_empty(len(raw), *padded.shape[2:]) if flat is None else flat
+            flat[torch.from_numpy(dataset.step_index(indices))] = padded[valid]
+    return flat.numpy()
 
 
 def plain_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -154,9 +154,9 @@ class RNNClassifier(TwinMixin, BaseClassifier):
     ``rnn_.transform``. X is a panel of sktime, whose ``numpy3D`` has shape (n_samples,
     n_features, n_timesteps); `rnn_` puts time before the features.
 
-    Three of its parameters have no place here: `return_sequences`, because sktime wants one target
-    per series; `n_channels`, because a panel says how many features it has; and `warm_start`,
-    because sktime resets an estimator before it fits. A single class in y is
+    Four of its parameters have no place here: `return_sequences` and `loss`, because sktime wants
+    one target per series; `n_channels`, because a panel says how many features it has; and
+    `warm_start`, because sktime resets an estimator before it fits. A single class in y is
     answered by sktime without a network, so there is no `rnn_` then.
 
     Examples
