@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import Tags, compute_class_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from skrnn._base import RecurrentEstimator
 from skrnn._fitted import by_sequence
@@ -18,7 +20,6 @@ from skrnn._parameters import CONSTRAINTS
 from skrnn._targets import LabelEncoding, Samples, check_labels, split_steps
 from skrnn._training import SequenceNetClassifier
 from skrnn.metrics import sequence_accuracy_score
-from skrnn.nn import SequenceHead
 
 HEAD_OF_LOSS = {"cross_entropy": "categorical", "crf": "crf"}
 
@@ -88,6 +89,10 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     empty : {"error", "zero_state"}, default="error"
         What to do with a sequence of no steps: refuse it, or answer from the zero state.
+
+    n_estimators : int, default=1
+        Networks trained from different seeds, whose predictions are averaged. Values in
+        ``[1, inf)``. Read more in the :ref:`User Guide <ensembles>`.
 
     optimizer : str or class, default="adamw"
         Optimizer of :mod:`torch.optim`, by name or class. Its parameters are set as
@@ -174,6 +179,10 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         Threads of a training on the CPU, restored after it. ``"auto"`` takes one for small steps
         and times a few of the others for the fastest number up to torch's; None leaves torch's.
 
+    n_jobs : int or None, default=None
+        Networks of ``n_estimators`` trained side by side on the CPU, in threads of one core each.
+        None is 1, unless in a :func:`joblib.parallel_config`; -1 is as many as there are cores.
+
     dtype : {"float32", "float64"}, default="float32"
         Type of weights and inputs. float64 is exact enough for conformance tests and several times
         slower.
@@ -197,14 +206,17 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
     net_ : skorch.NeuralNet
         The fitted net: ``net_.history``, callbacks, and the PyTorch module as ``net_.module_``.
 
+    nets_ : list of skorch.NeuralNet
+        All fitted nets, `net_` first; as many as `n_estimators`, or fewer after Ctrl-C.
+
     history_ : list of dict
-        Losses, gradient norm, learning rate and duration of each epoch.
+        Losses, gradient norm, learning rate and duration of each epoch of `net_`.
 
     n_iter_ : int
-        Number of epochs of the training.
+        Number of epochs of the training of `net_`.
 
     n_parameters_ : int
-        Number of trainable parameters.
+        Number of trainable parameters of all nets together.
 
     n_features_in_ : int
         Number of columns of a 2-D X, otherwise number of features per step.
@@ -289,6 +301,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         standardize: bool = True,
         n_channels: int | None = None,
         empty: str = "error",
+        n_estimators: int = 1,
         optimizer: str | type = "adamw",
         lr: float = 0.005,
         lr_schedule: str | type | None = "cosine",
@@ -309,6 +322,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         warm_start: bool = False,
         device: str = "auto",
         n_threads: int | str | None = "auto",
+        n_jobs: int | None = None,
         dtype: str = "float32",
         precision: str = "float32",
         random_state: int | np.random.RandomState | None = None,
@@ -327,6 +341,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.standardize = standardize
         self.n_channels = n_channels
         self.empty = empty
+        self.n_estimators = n_estimators
         self.optimizer = optimizer
         self.lr = lr
         self.lr_schedule = lr_schedule
@@ -347,6 +362,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.warm_start = warm_start
         self.device = device
         self.n_threads = n_threads
+        self.n_jobs = n_jobs
         self.dtype = dtype
         self.precision = precision
         self.random_state = random_state
@@ -450,7 +466,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         """
         raw, sequences = self._run(X)
         head = self._head()
-        if isinstance(head, SequenceHead):
+        if hasattr(head, "decode"):
             labels = self.classes_[by_sequence(head.decode, raw, sequences)]
         else:
             labels = self._encoding.decode(head.predict(raw).detach().numpy())
@@ -474,7 +490,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         """
         raw, sequences = self._run(X)
         head = self._head()
-        if isinstance(head, SequenceHead):
+        if hasattr(head, "decode"):
             probabilities = by_sequence(head.predict, raw, sequences)
         else:
             probabilities = head.predict(raw).detach().numpy()
@@ -510,10 +526,11 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         Returns
         -------
         scores : ndarray of shape (n_samples,) or (n_samples, n_classes), or list of ndarray
-            For two classes the log-odds of ``classes_[1]``, otherwise one logit per class.
+            For two classes the log-odds of ``classes_[1]``, otherwise one logit per class. Of
+            several networks those of their mean probabilities, or with ``loss="crf"`` the mean.
         """
         raw, sequences = self._run(X)
-        scores = raw.numpy()
+        scores = raw.numpy() if len(self.nets_) == 1 else self._mean_scores(raw)
         if not self._encoding.multilabel and scores.shape[1] == 2:
             scores = scores[:, 1] - scores[:, 0]
         return self._per_sequence(scores, sequences)
@@ -544,6 +561,14 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
                 self._true_steps(X, y), self.predict(X), sample_weight=sample_weight
             )
         return super().score(X, y, sample_weight=sample_weight)
+
+    def _mean_scores(self, raw: Tensor) -> NDArray[np.float64]:
+        """Scores of an ensemble: those that belong to the mean of its probabilities."""
+        head = self._head()
+        if hasattr(head, "scores"):
+            return head.scores(raw).numpy()
+        p = head.predict(raw).detach().clamp(min=torch.finfo(raw.dtype).tiny)
+        return (p.logit(eps=1e-15) if self._encoding.multilabel else p.log()).numpy()
 
     # -- what the base asks for ---------------------------------------------------------------
 

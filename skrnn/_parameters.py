@@ -27,6 +27,8 @@ CONSTRAINTS: dict[str, Any] = {
     "return_sequences": ["boolean"],
     "standardize": ["boolean"],
     "n_channels": [Interval(Integral, 1, None, closed="left"), None],
+    "n_estimators": [Interval(Integral, 1, None, closed="left")],
+    "n_jobs": [Integral, None],
     "empty": [StrOptions({"error", "zero_state"})],
     "optimizer": [str, type],
     "lr": [Interval(Real, 0, None, closed="neither")],

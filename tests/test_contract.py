@@ -30,6 +30,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
 STEPS: dict[str, dict[str, Any]] = {
     "steps": {"return_sequences": True},
     "chunks": {"tbptt_steps": 2},
+    "several": {"n_estimators": 2},
+    "several side by side": {"n_estimators": 2, "n_jobs": 2},
     "chunks of steps": {"return_sequences": True, "tbptt_steps": 2},
 }
 # Labels of whole sequences see later steps, also with one direction.
@@ -67,6 +69,8 @@ CONFORMING = [
     classifier(class_weight="balanced"),
     classifier(tbptt_steps=5),
     regressor(tbptt_steps=5, lr=0.02),
+    classifier(n_estimators=2),
+    regressor(n_estimators=2),
 ]
 
 
