@@ -21,13 +21,15 @@ from skrnn._parameters import (
     numpy_dtype,
     torch_dtype,
 )
-from skrnn._sequences import Sequences
-from skrnn._targets import Samples, check_weights, split_steps, weighted_moments
+from skrnn._stored import AnySequences, StoredSequences
+from skrnn._stores import targets_beside
+from skrnn._targets import Samples, check_weights, split_steps
 from skrnn._training import (
     ScikitLearnBridge,
     SequenceDataset,
     TrainingPlan,
     building,
+    processes_of,
     resolve_optimizer,
     resolve_precision,
     split_holdout,
@@ -68,23 +70,26 @@ class RecurrentEstimator(
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, groups: Any, classes: Any = None
     ) -> RecurrentEstimator:
-        with self._all_or_nothing():
+        processes = processes_of(self.accelerator)
+        with self._all_or_nothing(), processes.together():
             check_combinations(self)
             warm = self.warm_start and hasattr(self, "net_")
             samples = self._prepare(X, y, sample_weight, reset=not warm, classes=classes)
-            seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+            state = check_random_state(self.random_state)
+            seed = int(processes.agreed(state.randint(np.iinfo(np.int32).max)))
             training, validation = self._hold_out(samples, groups, seed)
+            processes.compare(self.get_params(deep=False), _arrays(training, validation))
             # What is copied by now would stay in memory during the training.
             del samples
             starts = self.nets_ if warm else [None] * self.n_estimators
             members = self._members(seed, starts, training)
             # What was calibrated with other weights is void, also after Ctrl-C.
             self._calibrate(None)
-            metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+            weights = None if sample_weight is None else {"sample_weight": sample_weight}
+            seen = {"X": X, "y": y, "metadata": weights}
             train_set = self._dataset(training)
             del training
-            seen = {"X": X, "y": y, "metadata": metadata}
-            self._train(members, train_set, validation, seen, starts)
+            self._train(members, train_set, validation, seen)
             try:
                 self._calibrate(validation)
             except KeyboardInterrupt:
@@ -96,14 +101,16 @@ class RecurrentEstimator(
         self, X: Any, y: Any, sample_weight: Any, classes: Any = None
     ) -> RecurrentEstimator:
         first = not hasattr(self, "net_")
-        with self._all_or_nothing():
+        processes = processes_of(self.accelerator)
+        with self._all_or_nothing(), processes.together():
             check_combinations(self)
             samples = self._prepare(X, y, sample_weight, reset=first, classes=classes)
             samples = samples.without_zero_weights()
             self._learn_weights(samples)
             samples = self._weigh(samples)
+            processes.compare(self.get_params(deep=False), _arrays(samples, None))
             state = check_random_state(self.random_state) if first else self.net_.random_state_
-            seed = int(state.randint(np.iinfo(np.int32).max))
+            seed = int(processes.agreed(state.randint(np.iinfo(np.int32).max)))
             starts = [None] * self.n_estimators if first else self.nets_
             members = self._members(seed, starts, samples, go_on=not first)
             self._calibrate(None)
@@ -111,7 +118,7 @@ class RecurrentEstimator(
                 lr_schedule=None, verbose=int(self.verbose), n_threads=self.n_threads
             )
             plans = [replace(plan) for _ in members]
-            self._train_members(members, (self._dataset(samples), None), 1, plans, starts)
+            self._train_members(members, (self._dataset(samples), None), 1, plans)
         return self
 
     @contextmanager
@@ -153,15 +160,13 @@ class RecurrentEstimator(
                 f"the fitted network cannot go on with other settings of {', '.join(changed)}; "
                 "clone the estimator, or fit it anew with warm_start=False."
             )
-        if len(self.nets_) != self.n_estimators:
-            raise ValueError(
-                f"there are {len(self.nets_)} fitted networks and n_estimators="
-                f"{self.n_estimators}; set n_estimators={len(self.nets_)} to go on with them, or "
-                "fit anew with warm_start=False."
-            )
+        self._check_same_number()
 
     def _check(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Samples:
+        targets_beside(X, y, read=False)
         sequences = self._check_sequences(X, reset=reset, fitting=True)
+        if y is None and isinstance(sequences, StoredSequences):
+            y = sequences.store.targets
         target = self._check_target(y, sequences)
         weight = check_weights(sample_weight, sequences, self.return_sequences)
         return Samples(sequences, target, weight, self.return_sequences)
@@ -178,7 +183,7 @@ class RecurrentEstimator(
     def _learn_weights(self, training: Samples) -> None:
         """Learn weights of the estimator's own from the training part; none by default."""
 
-    def _check_sequences(self, X: Any, reset: bool, fitting: bool = False) -> Sequences:
+    def _check_sequences(self, X: Any, reset: bool, fitting: bool = False) -> AnySequences:
         # A fitted network reads what it was built for, whatever the parameters say by now.
         embedding_dim = self.embedding_dim if reset else self._spec["embedding_dim"]
         dtype = self.dtype if reset else self._spec["dtype"]
@@ -194,6 +199,8 @@ class RecurrentEstimator(
             allow_empty=self.empty == "zero_state" or (per_step and not fitting),
             tokens=tokens,
             scale_warning=not (self.standardize or tokens),
+            stored=True,
+            keep_targets=fitting,
         )
         if tokens:
             self._check_vocabulary(sequences, reset)
@@ -201,12 +208,12 @@ class RecurrentEstimator(
             self.__dict__.pop("vocabulary_size_", None)
         return sequences
 
-    def _check_vocabulary(self, sequences: Sequences, reset: bool) -> None:
-        largest = int(sequences.values.max(initial=0))
+    def _check_vocabulary(self, sequences: AnySequences, reset: bool) -> None:
+        largest = int(sequences.peak())
         if reset:
             self.vocabulary_size_ = self.vocabulary_size or max(largest + 1, 2)
         if largest >= self.vocabulary_size_:
-            i, _ = sequences.find(sequences.values[:, 0] == largest)
+            i = sequences.holder(largest)
             raise ValueError(
                 f"token id {largest} in sequence {i} is outside the vocabulary of "
                 f"{self.vocabulary_size_}; map unknown tokens to 1, or set vocabulary_size."
@@ -232,7 +239,7 @@ class RecurrentEstimator(
             return samples, self._check(split[0], split[1], None, reset=False)
         n_samples = len(samples.sequences)
         if groups is not None:
-            check_consistent_length(samples.sequences.starts, groups)
+            check_consistent_length(samples.sequences.lengths, groups)
         enough = n_samples >= HOLDOUT_FROM or split is not None
         if not (enough if self.early_stopping == "auto" else self.early_stopping):
             return samples, None
@@ -270,8 +277,7 @@ class RecurrentEstimator(
         with building():
             network = SequenceNetwork.build(self._spec)
         if self.standardize and network.scaler is not None:
-            moments = weighted_moments(samples.sequences.values, samples.step_weight())
-            network.scaler.set(*moments)
+            network.scaler.set(*samples.moments())
         self._learn_scale(samples, network.head)
         network.head.initialize(torch.as_tensor(self._encode_target(samples)))
         return network
@@ -309,10 +315,13 @@ class RecurrentEstimator(
             batch_size=self.batch_size,
             gradient_clip_value=self.gradient_clip_value,
             tbptt_steps=self.tbptt_steps,
-            autocast_dtype=resolve_precision(precision or self.precision, device, self.dtype),
+            autocast_dtype=resolve_precision(
+                precision or self.precision, device, self.dtype, self.accelerator
+            ),
             callbacks=callbacks,
             device=str(device),
             seed=seed,
+            processes=processes_of(self.accelerator),
             train_split=None,
             verbose=0,
             **self._net_options(),
@@ -329,7 +338,6 @@ class RecurrentEstimator(
         train_set: SequenceDataset,
         validation: Samples | None,
         seen: dict[str, Any],
-        starts: list[Any],
     ) -> None:
         extra = []
         if hasattr(self, "_skl_callbacks") and hasattr(self, "_init_callback_context"):
@@ -348,7 +356,7 @@ class RecurrentEstimator(
         # Callbacks of scikit-learn follow the first network.
         plans = [replace(plan, extra=extra), *[replace(plan) for _ in members[1:]]]
         valid_set = None if validation is None else self._dataset(validation)
-        self._train_members(members, (train_set, valid_set), self.max_epochs, plans, starts)
+        self._train_members(members, (train_set, valid_set), self.max_epochs, plans)
         if extra:
             context.call_on_fit_task_end(
                 estimator=self, reconstruction_attributes={"nets_": self.nets_}, **seen
@@ -376,3 +384,17 @@ class RecurrentEstimator(
         tags.input_tags.allow_nan = self.n_channels is not None
         tags.non_deterministic = False
         return tags
+
+
+def _arrays(training: Samples, validation: Samples | None) -> dict[str, np.ndarray | None]:
+    """All that a training reads, by what it is called."""
+    kinds = training.sequences.traces()
+    found: dict[str, np.ndarray | None] = {}
+    for part, samples in (("training", training), ("validation", validation)):
+        seen = dict.fromkeys(kinds) if samples is None else samples.sequences.traces()
+        seen |= {
+            "y": None if samples is None else samples.target,
+            "sample_weight": None if samples is None else samples.weight,
+        }
+        found |= {f"{name} of the {part} part": array for name, array in seen.items()}
+    return found

@@ -15,8 +15,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skrnn._members import mean_of_heads
-from skrnn._parameters import torch_dtype
+from skrnn._parameters import AcceleratorMixin, torch_dtype
 from skrnn._sequences import Sequences
+from skrnn._stored import AnySequences
 from skrnn._targets import split_steps
 from skrnn._training import (
     OrderedBatches,
@@ -31,7 +32,7 @@ from skrnn.nn import length_mask
 INFERENCE_BATCH_SIZE = 64
 
 
-class FittedNetMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class FittedNetMixin(AcceleratorMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Everything that needs ``net_`` and nothing that makes it.
 
     The estimator brings its parameters, ``_check_sequences`` to read X and ``_make_net`` to hold a
@@ -46,13 +47,13 @@ class FittedNetMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     _check_sequences: Any
     _make_net: Any
 
-    def _run(self, X: Any, encode: bool = False) -> tuple[Tensor, Sequences]:
+    def _run(self, X: Any, encode: bool = False) -> tuple[Tensor, AnySequences]:
         """Raw outputs (or representations) in float64, in order and on the CPU."""
         check_is_fitted(self)
         sequences = self._check_sequences(X, reset=False)
         return self._run_sequences(sequences, encode), sequences
 
-    def _run_sequences(self, sequences: Sequences, encode: bool = False) -> Tensor:
+    def _run_sequences(self, sequences: AnySequences, encode: bool = False) -> Tensor:
         dataset = SequenceDataset(
             sequences,
             per_step=self._per_step,
@@ -78,7 +79,7 @@ class FittedNetMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def nets_(self, nets: list[Any]) -> None:
         self.net_, *self._other_nets = nets
 
-    def _per_sequence(self, flat: NDArray, sequences: Sequences) -> Any:
+    def _per_sequence(self, flat: NDArray, sequences: AnySequences) -> Any:
         """Cut per-step results into a list, leave results per sequence as they are."""
         return split_steps(flat, sequences) if self._per_step else flat
 
@@ -206,7 +207,7 @@ def _net_to_state(net: Any) -> dict[str, Any]:
 
 
 def by_sequence(
-    function: Callable[[Tensor, Tensor | None], Tensor], raw: Tensor, sequences: Sequences
+    function: Callable[[Tensor, Tensor | None], Tensor], raw: Tensor, sequences: AnySequences
 ) -> NDArray:
     """Apply a function of padded batches and lengths to the raw values of all steps.
 

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import joblib
@@ -24,6 +23,7 @@ from skrnn._training import (
     SequenceDataset,
     TrainingPlan,
     own_randomness,
+    processes_of,
     resolve_device,
     train,
 )
@@ -53,20 +53,26 @@ class Member:
 
     state : Tensor
         Where the generator of weights and dropout was when the network had been made.
+
+    start : skorch net or None
+        What it goes on from.
     """
 
     net: Any
     seed: int
     state: Tensor
+    start: Any = None
 
     @classmethod
-    def make(cls, seed: int, device: torch.device, make_net: Callable[[], Any]) -> Member:
+    def make(
+        cls, seed: int, start: Any, device: torch.device, make_net: Callable[[int, Any], Any]
+    ) -> Member:
         """Make the net of a member with the randomness of its seed."""
         with own_randomness(seed, device):
-            net = make_net()
+            net = make_net(seed, start)
             generator = generator_of_thread()
             assert generator is not None
-            return cls(net, seed, generator.get_state())
+            return cls(net, seed, generator.get_state(), start)
 
     def train(self, sets: tuple[Any, Any], epochs: int, plan: TrainingPlan) -> Outcome:
         """Train it."""
@@ -207,6 +213,8 @@ class MembersMixin:
     nets_: Any
     interrupted_: bool
     device: Any
+    accelerator: Any
+    n_estimators: int
     n_jobs: int | None
     lr: float
     batch_size: int
@@ -222,11 +230,12 @@ class MembersMixin:
 
         To go on is to keep the state of the optimizer as well.
         """
-        device = resolve_device(self.device)
+        device = resolve_device(self.device, self.accelerator)
 
         def make(seed: int, start: Any) -> Any:
             if go_on:
                 net = copy.deepcopy(start)
+                net.processes = processes_of(self.accelerator)
                 net.adopt(self.lr, self.batch_size, self.gradient_clip_value, self.tbptt_steps)
                 return net
             if start is None:
@@ -237,11 +246,18 @@ class MembersMixin:
 
         seeds = seeds_of_members(seed, len(starts))
         members = [
-            Member.make(one, device, partial(make, one, start))
-            for one, start in zip(seeds, starts, strict=True)
+            Member.make(one, start, device, make) for one, start in zip(seeds, starts, strict=True)
         ]
         self.nets_ = [member.net for member in members]
         return members
+
+    def _check_same_number(self) -> None:
+        if len(self.nets_) != self.n_estimators:
+            raise ValueError(
+                f"there are {len(self.nets_)} fitted networks and n_estimators="
+                f"{self.n_estimators}; set n_estimators={len(self.nets_)} to go on with them, or "
+                "fit anew with warm_start=False."
+            )
 
     def _train_members(
         self,
@@ -249,10 +265,10 @@ class MembersMixin:
         sets: tuple[SequenceDataset, SequenceDataset | None],
         epochs: int,
         plans: list[TrainingPlan],
-        starts: list[Any],
     ) -> None:
         workers = n_workers(self.n_jobs, len(members), torch.device(self.net_.device))
-        if plans[0].extra:
+        # Other processes, files and callbacks of scikit-learn know one training at a time.
+        if plans[0].extra or self.accelerator is not None or sets[0].stored is not None:
             workers = 1
         outcomes = train_members(members, sets, epochs, plans, workers)
         interrupts = [o.interrupted for o in outcomes if o.interrupted is not None]
@@ -260,7 +276,8 @@ class MembersMixin:
         self.interrupted_ = bool(interrupts and whole)
         if whole:
             # What an interrupt kept from being trained further stays as it was.
-            self.nets_ = whole + [net for net in starts[len(whole) :] if net is not None]
+            rest = [member.start for member in members[len(whole) :]]
+            self.nets_ = whole + [net for net in rest if net is not None]
         if interrupts:
             raise interrupts[0]
 

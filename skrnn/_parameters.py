@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from skrnn.nn import CELLS, POOLINGS
@@ -47,6 +48,7 @@ CONSTRAINTS: dict[str, Any] = {
     "net_params": [dict, None],
     "warm_start": ["boolean"],
     "device": [str, torch.device],
+    "accelerator": [HasMethods(["reduce"]), None],
     "n_threads": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
     "dtype": [StrOptions({"float32", "float64"})],
     "precision": [StrOptions({"float32", "bf16", "fp16"})],
@@ -113,6 +115,26 @@ class NetParamsMixin:
         return params_of_prefix(self.net_params, prefix)
 
 
+class AcceleratorMixin:
+    """The parameter ``accelerator``, which stands for processes that run now.
+
+    Clones share it. Pickles and other copies come back without one: theirs are other processes.
+    """
+
+    accelerator: Any
+
+    def __sklearn_clone__(self) -> Any:
+        bare = object.__new__(type(self))
+        bare.__dict__.update(self.__dict__, accelerator=None)
+        twin = BaseEstimator.__sklearn_clone__(bare)
+        twin.accelerator = self.accelerator
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: Any = super().__getstate__()
+        return {**state, "accelerator": None}
+
+
 def params_of_prefix(net_params: Mapping[str, Any] | None, prefix: str) -> dict[str, Any]:
     """Parameters of the dict ``net_params`` that start with one prefix, without it."""
     params = net_params or {}
@@ -150,6 +172,13 @@ def check_combinations(estimator: Any) -> None:
     kinds = (estimator.pooling,) if isinstance(estimator.pooling, str) else estimator.pooling
     if not kinds or any(kind not in POOLINGS for kind in kinds):
         raise ValueError(f"pooling={estimator.pooling!r} must name one or more of {POOLINGS}.")
+    several = getattr(estimator.accelerator, "num_processes", 1) > 1
+    if several and estimator.tbptt_steps is not None and estimator.return_sequences:
+        raise ValueError(
+            "tbptt_steps with return_sequences=True cannot be shared out among processes: the "
+            "sequences of their shares differ in length and so in chunks; train in one process, "
+            "with accelerator=None."
+        )
     split = estimator.validation_split
     if isinstance(split, tuple) and len(split) != 2:
         raise ValueError(

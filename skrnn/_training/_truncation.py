@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skrnn._training._batches import Batch, TrainBatches
+from skrnn._training._batches import TrainBatches
+from skrnn._training._placement import Batch
 from skrnn._training._randomness import own_randomness
 from skrnn.nn import EncoderState, generator_of_thread
 
