@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.utils import Tags, check_consistent_length, check_random_state
 
 from skrnn._fitted import FittedNetMixin
+from skrnn._members import Member, MembersMixin
 from skrnn._parameters import (
     CONSTRAINTS,
     NetParamsMixin,
@@ -28,13 +29,10 @@ from skrnn._training import (
     SequenceDataset,
     TrainingPlan,
     building,
-    own_randomness,
     processes_of,
-    resolve_device,
     resolve_optimizer,
     resolve_precision,
     split_holdout,
-    train,
 )
 from skrnn._validation import validate_sequences
 from skrnn.nn import SequenceNetwork
@@ -52,7 +50,9 @@ except ImportError:  # pragma: no cover
 HOLDOUT_FROM = 500
 
 
-class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, BaseEstimator):
+class RecurrentEstimator(
+    NetParamsMixin, CallbackSupportMixin, MembersMixin, FittedNetMixin, BaseEstimator
+):
     """What classifier and regressor share.
 
     A subclass says which net to use (``_net_class``), checks its targets (``_check_target``),
@@ -81,19 +81,15 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             processes.compare(self.get_params(deep=False), _arrays(training, validation))
             # What is copied by now would stay in memory during the training.
             del samples
-            device = resolve_device(self.device, self.accelerator)
-            with own_randomness(seed, device):
-                if warm:
-                    network = copy.deepcopy(self.net_.module_)
-                else:
-                    network = self._build_network(training)
-                self.net_ = self._make_net(network, device, seed).initialize()
-                # What was calibrated with other weights is void, also after Ctrl-C.
-                self._calibrate(None)
-                metadata = None if sample_weight is None else {"sample_weight": sample_weight}
-                train_set = self._dataset(training)
-                del training
-                self._train(train_set, validation, {"X": X, "y": y, "metadata": metadata})
+            starts = self.nets_ if warm else [None] * self.n_estimators
+            members = self._members(seed, starts, training)
+            # What was calibrated with other weights is void, also after Ctrl-C.
+            self._calibrate(None)
+            weights = None if sample_weight is None else {"sample_weight": sample_weight}
+            seen = {"X": X, "y": y, "metadata": weights}
+            train_set = self._dataset(training)
+            del training
+            self._train(members, train_set, validation, seen)
             try:
                 self._calibrate(validation)
             except KeyboardInterrupt:
@@ -113,24 +109,16 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             self._learn_weights(samples)
             samples = self._weigh(samples)
             processes.compare(self.get_params(deep=False), _arrays(samples, None))
-            device = resolve_device(self.device, self.accelerator)
             state = check_random_state(self.random_state) if first else self.net_.random_state_
             seed = int(processes.agreed(state.randint(np.iinfo(np.int32).max)))
-            with own_randomness(seed, device):
-                if first:
-                    self.net_ = self._make_net(self._build_network(samples), device, seed)
-                    self.net_.initialize()
-                else:
-                    self.net_ = copy.deepcopy(self.net_)
-                    self.net_.processes = processes
-                    self.net_.adopt(
-                        self.lr, self.batch_size, self.gradient_clip_value, self.tbptt_steps
-                    )
-                self._calibrate(None)
-                plan = TrainingPlan(
-                    lr_schedule=None, verbose=int(self.verbose), n_threads=self.n_threads
-                )
-                self._conclude(train(self.net_, self._dataset(samples), None, 1, plan))
+            starts = [None] * self.n_estimators if first else self.nets_
+            members = self._members(seed, starts, samples, go_on=not first)
+            self._calibrate(None)
+            plan = TrainingPlan(
+                lr_schedule=None, verbose=int(self.verbose), n_threads=self.n_threads
+            )
+            plans = [replace(plan) for _ in members]
+            self._train_members(members, (self._dataset(samples), None), 1, plans)
         return self
 
     @contextmanager
@@ -172,6 +160,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
                 f"the fitted network cannot go on with other settings of {', '.join(changed)}; "
                 "clone the estimator, or fit it anew with warm_start=False."
             )
+        self._check_same_number()
 
     def _check(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Samples:
         targets_beside(X, y, read=False)
@@ -344,7 +333,11 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         return {}
 
     def _train(
-        self, train_set: SequenceDataset, validation: Samples | None, seen: dict[str, Any]
+        self,
+        members: list[Member],
+        train_set: SequenceDataset,
+        validation: Samples | None,
+        seen: dict[str, Any],
     ) -> None:
         extra = []
         if hasattr(self, "_skl_callbacks") and hasattr(self, "_init_callback_context"):
@@ -359,20 +352,15 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             tol=self.tol,
             verbose=int(self.verbose),
             n_threads=self.n_threads,
-            extra=extra,
         )
+        # Callbacks of scikit-learn follow the first network.
+        plans = [replace(plan, extra=extra), *[replace(plan) for _ in members[1:]]]
         valid_set = None if validation is None else self._dataset(validation)
-        outcome = train(self.net_, train_set, valid_set, self.max_epochs, plan)
-        self._conclude(outcome)
+        self._train_members(members, (train_set, valid_set), self.max_epochs, plans)
         if extra:
             context.call_on_fit_task_end(
-                estimator=self, reconstruction_attributes={"net_": self.net_}, **seen
+                estimator=self, reconstruction_attributes={"nets_": self.nets_}, **seen
             )
-
-    def _conclude(self, outcome: Any) -> None:
-        self.interrupted_ = outcome.interrupted is not None and outcome.restored
-        if outcome.interrupted is not None:
-            raise outcome.interrupted
 
     def _dataset(self, samples: Samples) -> SequenceDataset:
         return SequenceDataset(

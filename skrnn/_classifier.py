@@ -6,18 +6,23 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import Tags, compute_class_weight
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from skrnn._base import RecurrentEstimator
+from skrnn._fitted import by_sequence
 from skrnn._parameters import CONSTRAINTS
 from skrnn._stores import targets_beside
-from skrnn._targets import LabelEncoding, Samples, check_labels
+from skrnn._targets import LabelEncoding, Samples, check_labels, split_steps
 from skrnn._training import SequenceNetClassifier
 from skrnn.metrics import sequence_accuracy_score
+
+HEAD_OF_LOSS = {"cross_entropy": "categorical", "crf": "crf"}
 
 
 class RNNClassifier(ClassifierMixin, RecurrentEstimator):
@@ -86,6 +91,10 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
     empty : {"error", "zero_state"}, default="error"
         What to do with a sequence of no steps: refuse it, or answer from the zero state.
 
+    n_estimators : int, default=1
+        Networks trained from different seeds, whose predictions are averaged. Values in
+        ``[1, inf)``. Read more in the :ref:`User Guide <ensembles>`.
+
     optimizer : str or class, default="adamw"
         Optimizer of :mod:`torch.optim`, by name or class. Its parameters are set as
         ``optimizer__weight_decay`` and so on, see `net_params`. Weight decay spares biases and
@@ -141,10 +150,17 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
     tol : float, default=1e-4
         Smallest decrease of the validation loss that counts as improvement. Values in ``[0, inf)``.
 
+    loss : {"cross_entropy", "crf"}, default="cross_entropy"
+        What is learned: the probability of each label by itself, or with ``"crf"`` that of all
+        labels of a sequence together, by a conditional random field [3]_ that scores which label
+        follows which. It needs ``return_sequences=True``. ``bidirectional="auto"`` then reads both
+        ways, as labels are chosen for the whole sequence anyway. Read more in the
+        :ref:`User Guide <tagging>`.
+
     class_weight : "balanced", dict or None, default=None
         Weights of the classes: ``"balanced"`` makes them inversely proportional to their
         frequencies in the training part (in the data of the call for `partial_fit`), a dict maps
-        labels to weights. They multiply `sample_weight`.
+        labels to weights. They multiply `sample_weight`. Not with ``loss="crf"``.
 
     callbacks : list of skorch callbacks or None, default=None
         Callbacks, or pairs (name, callback), that run during training. They are cloned first.
@@ -171,6 +187,10 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         A task of a parallel search, and a process that trains together with others, takes its share
         of the cores at most.
 
+    n_jobs : int or None, default=None
+        Networks of ``n_estimators`` trained side by side on the CPU, in threads of one core each.
+        None is 1, unless in a :func:`joblib.parallel_config`; -1 is as many as there are cores.
+
     dtype : {"float32", "float64"}, default="float32"
         Type of weights and inputs. float64 is exact enough for conformance tests and several times
         slower.
@@ -194,14 +214,17 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
     net_ : skorch.NeuralNet
         The fitted net: ``net_.history``, callbacks, and the PyTorch module as ``net_.module_``.
 
+    nets_ : list of skorch.NeuralNet
+        All fitted nets, `net_` first; as many as `n_estimators`, or fewer after Ctrl-C.
+
     history_ : list of dict
-        Losses, gradient norm, learning rate and duration of each epoch.
+        Losses, gradient norm, learning rate and duration of each epoch of `net_`.
 
     n_iter_ : int
-        Number of epochs of the training.
+        Number of epochs of the training of `net_`.
 
     n_parameters_ : int
-        Number of trainable parameters.
+        Number of trainable parameters of all nets together.
 
     n_features_in_ : int
         Number of columns of a 2-D X, otherwise number of features per step.
@@ -239,6 +262,9 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
     .. [2] P. Maini, K. Kolluru, D. Pruthi, Mausam, "Why and when should you pool? Analyzing
        Pooling in Recurrent Architectures", 2020. arXiv:2005.00159
 
+    .. [3] J. Lafferty, A. McCallum, F. Pereira, "Conditional Random Fields: Probabilistic Models
+       for Segmenting and Labeling Sequence Data", ICML 2001.
+
     Examples
     --------
     Does the sum of a random walk end above zero? The walks have different lengths.
@@ -262,6 +288,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     _parameter_constraints: dict = {
         **CONSTRAINTS,
+        "loss": [StrOptions({"cross_entropy", "crf"})],
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
     _net_class = SequenceNetClassifier
@@ -282,6 +309,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         standardize: bool = True,
         n_channels: int | None = None,
         empty: str = "error",
+        n_estimators: int = 1,
         optimizer: str | type = "adamw",
         lr: float = 0.005,
         lr_schedule: str | type | None = "cosine",
@@ -295,6 +323,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         validation_split: Any = None,
         n_iter_no_change: int = 15,
         tol: float = 1e-4,
+        loss: str = "cross_entropy",
         class_weight: str | dict | None = None,
         callbacks: list | None = None,
         net_params: dict[str, Any] | None = None,
@@ -302,6 +331,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         device: str = "auto",
         accelerator: Any = None,
         n_threads: int | str | None = "auto",
+        n_jobs: int | None = None,
         dtype: str = "float32",
         precision: str = "float32",
         random_state: int | np.random.RandomState | None = None,
@@ -320,6 +350,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.standardize = standardize
         self.n_channels = n_channels
         self.empty = empty
+        self.n_estimators = n_estimators
         self.optimizer = optimizer
         self.lr = lr
         self.lr_schedule = lr_schedule
@@ -333,6 +364,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.validation_split = validation_split
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
+        self.loss = loss
         self.class_weight = class_weight
         self.callbacks = callbacks
         self.net_params = net_params
@@ -340,6 +372,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.device = device
         self.accelerator = accelerator
         self.n_threads = n_threads
+        self.n_jobs = n_jobs
         self.dtype = dtype
         self.precision = precision
         self.random_state = random_state
@@ -367,7 +400,8 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
         sample_weight : array-like of shape (n_samples,) or list of arrays, default=None
             Weights of the sequences, or of the steps with ``return_sequences=True``. Weight 2 means
-            the same as seeing a sequence twice.
+            the same as seeing a sequence twice. With ``loss="crf"`` the steps of a sequence have
+            one weight, or 0 where the label is not known: those are summed over.
 
         groups : array-like of shape (n_samples,), default=None
             Samples of one group are never split between training and validation part.
@@ -442,9 +476,16 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_labels), or list of ndarray
             Labels of the type seen in `fit`; with ``return_sequences=True`` one array per sequence.
+            With ``loss="crf"`` the most probable labels of a sequence together (Viterbi
+            algorithm), which may differ from the most probable label of each step.
         """
-        probabilities, sequences = self._probabilities(X)
-        return self._per_sequence(self._encoding.decode(probabilities), sequences)
+        raw, sequences = self._run(X)
+        head = self._head()
+        if hasattr(head, "decode"):
+            labels = self.classes_[by_sequence(head.decode, raw, sequences)]
+        else:
+            labels = self._encoding.decode(head.predict(raw).detach().numpy())
+        return self._per_sequence(labels, sequences)
 
     def predict_proba(self, X: Any) -> Any:
         """Predict probabilities.
@@ -459,9 +500,15 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         probabilities : ndarray of shape (n_samples, n_classes), or list of ndarray
             Columns follow ``classes_``. For indicator targets column ``j`` is the probability of
             label ``j``; with ``return_sequences=True`` one array (n_timesteps_i, n_classes) per
-            sequence.
+            sequence. With ``loss="crf"`` the probabilities of the label of each step, given the
+            whole sequence.
         """
-        probabilities, sequences = self._probabilities(X)
+        raw, sequences = self._run(X)
+        head = self._head()
+        if hasattr(head, "decode"):
+            probabilities = by_sequence(head.predict, raw, sequences)
+        else:
+            probabilities = head.predict(raw).detach().numpy()
         return self._per_sequence(probabilities, sequences)
 
     def predict_log_proba(self, X: Any) -> Any:
@@ -484,7 +531,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
             return np.log(probabilities)
 
     def decision_function(self, X: Any) -> Any:
-        """Raw scores before the softmax.
+        """Raw scores before the softmax, with ``loss="crf"`` those of single steps.
 
         Parameters
         ----------
@@ -494,10 +541,11 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         Returns
         -------
         scores : ndarray of shape (n_samples,) or (n_samples, n_classes), or list of ndarray
-            For two classes the log-odds of ``classes_[1]``, otherwise one logit per class.
+            For two classes the log-odds of ``classes_[1]``, otherwise one logit per class. Of
+            several networks those of their mean probabilities, or with ``loss="crf"`` the mean.
         """
         raw, sequences = self._run(X)
-        scores = raw.numpy()
+        scores = raw.numpy() if len(self.nets_) == 1 else self._mean_scores(raw)
         if not self._encoding.multilabel and scores.shape[1] == 2:
             scores = scores[:, 1] - scores[:, 0]
         return self._per_sequence(scores, sequences)
@@ -530,14 +578,35 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
             )
         return super().score(X, y, sample_weight=sample_weight)
 
+    def _mean_scores(self, raw: Tensor) -> NDArray[np.float64]:
+        """Scores of an ensemble: those that belong to the mean of its probabilities."""
+        head = self._head()
+        if hasattr(head, "scores"):
+            return head.scores(raw).numpy()
+        p = head.predict(raw).detach().clamp(min=torch.finfo(raw.dtype).tiny)
+        return (p.logit(eps=1e-15) if self._encoding.multilabel else p.log()).numpy()
+
     # -- what the base asks for ---------------------------------------------------------------
 
-    def _probabilities(self, X: Any) -> tuple[NDArray[np.float64], Any]:
-        raw, sequences = self._run(X)
-        return self._head().predict(raw).detach().numpy(), sequences
+    def _check(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Samples:
+        samples = super()._check(X, y, sample_weight, reset)
+        if self.loss == "crf":
+            _check_weights_of_paths(samples)
+        return samples
 
     def _check_target(self, y: Any, sequences: Any) -> NDArray:
-        return check_labels(y, sequences, self.return_sequences)
+        labels = check_labels(y, sequences, self.return_sequences)
+        if self.loss == "crf" and labels.ndim == 2:
+            raise ValueError(
+                f"loss='crf' needs one label per step, got indicators of {labels.shape[1]} labels; "
+                "use loss='cross_entropy'."
+            )
+        return labels
+
+    def _reads_both_ways(self) -> bool:
+        if self.loss == "crf" and self.bidirectional == "auto":
+            return True
+        return super()._reads_both_ways()
 
     def _learn_target(self, samples: Samples, classes: Any) -> None:
         if classes is not None and samples.target.ndim == 1:
@@ -550,7 +619,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         return self._encoding.encode(samples.target)
 
     def _head_spec(self) -> dict[str, Any]:
-        head = "multilabel" if self._encoding.multilabel else "categorical"
+        head = "multilabel" if self._encoding.multilabel else HEAD_OF_LOSS[self.loss]
         return {"head": head, "n_outputs": len(self.classes_)}
 
     def _net_options(self) -> dict[str, Any]:
@@ -589,3 +658,18 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = self.class_weight is None
         return tags
+
+
+def _check_weights_of_paths(samples: Samples) -> None:
+    """Check that the known steps of each sequence have the same weight."""
+    if samples.weight is None:
+        return
+    for i, weight in enumerate(split_steps(samples.weight, samples.sequences)):
+        known = weight[weight > 0]
+        if len(known) and (known != known[0]).any():
+            other = known[known != known[0]][0]
+            raise ValueError(
+                f"sample_weight[{i}] has the weights {known[0]:g} and {other:g} in one sequence, "
+                "but loss='crf' is the loss of a whole sequence; give all its steps one weight, "
+                "and 0 to those whose label is not known."
+            )

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from skrnn._members import mean_of_heads
 from skrnn._parameters import AcceleratorMixin, torch_dtype
+from skrnn._sequences import Sequences
 from skrnn._stored import AnySequences
 from skrnn._targets import split_steps
 from skrnn._training import (
+    OrderedBatches,
     SequenceDataset,
     device_or_cpu,
     network_from_state,
     network_to_state,
 )
+from skrnn.nn import length_mask
 
 # Prediction runs in batches of at least this size: smaller ones leave the processor idle.
 INFERENCE_BATCH_SIZE = 64
@@ -34,6 +40,7 @@ class FittedNetMixin(AcceleratorMixin, ClassNamePrefixFeaturesOutMixin, Transfor
     """
 
     net_: Any
+    _other_nets: list[Any]
     _spec: dict[str, Any]
     batch_size: int
     return_sequences: bool
@@ -54,11 +61,23 @@ class FittedNetMixin(AcceleratorMixin, ClassNamePrefixFeaturesOutMixin, Transfor
             device=self.net_.device,
         )
         size = max(self.batch_size, INFERENCE_BATCH_SIZE)
-        return self.net_.predict_flat(dataset, size, encode).double()
+        parts = [net.predict_flat(dataset, size, encode) for net in self.nets_]
+        # What `_head` reads: the values of each network after those of the one before.
+        return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)).double()
 
     def _head(self) -> Any:
-        """The head on the CPU in float64, where predictions are made."""
-        return copy.deepcopy(self.net_.module_.head).cpu().double()
+        """The head on the CPU in float64, where predictions are made and those of nets averaged."""
+        heads = [copy.deepcopy(net.module_.head).cpu().double() for net in self.nets_]
+        return mean_of_heads(heads)
+
+    @property
+    def nets_(self) -> list[Any]:
+        """All fitted nets, `net_` first; as many as `n_estimators`, or fewer after Ctrl-C."""
+        return [self.net_, *self.__dict__.get("_other_nets", [])]
+
+    @nets_.setter
+    def nets_(self, nets: list[Any]) -> None:
+        self.net_, *self._other_nets = nets
 
     def _per_sequence(self, flat: NDArray, sequences: AnySequences) -> Any:
         """Cut per-step results into a list, leave results per sequence as they are."""
@@ -80,7 +99,8 @@ class FittedNetMixin(AcceleratorMixin, ClassNamePrefixFeaturesOutMixin, Transfor
         Returns
         -------
         features : ndarray of shape (n_samples, n_features_out)
-            With ``return_sequences=True`` a list of arrays (n_timesteps_i, n_features_out).
+            With ``return_sequences=True`` a list of arrays (n_timesteps_i, n_features_out). Of
+            several networks side by side.
 
         Raises
         ------
@@ -111,22 +131,23 @@ class FittedNetMixin(AcceleratorMixin, ClassNamePrefixFeaturesOutMixin, Transfor
 
     @property
     def _n_features_out(self) -> int:
-        return self.net_.module_.head.input_size
+        return sum(net.module_.head.input_size for net in self.nets_)
 
     @property
     def history_(self) -> list[dict[str, Any]]:
-        """One dict per epoch: losses, gradient norm, learning rate and duration."""
-        return [plain_row(row) for row in self.net_.history.to_list()]
+        """One dict per epoch of `net_`: losses, gradient norm, learning rate and duration."""
+        return plain_history(self.net_)
 
     @property
     def n_iter_(self) -> int:
-        """Number of epochs of the training."""
+        """Number of epochs of the training of `net_`."""
         return len(self.net_.history)
 
     @property
     def n_parameters_(self) -> int:
-        """Number of trainable parameters."""
-        return sum(p.numel() for p in self.net_.module_.parameters() if p.requires_grad)
+        """Number of trainable parameters of all nets together."""
+        parameters = [p for net in self.nets_ for p in net.module_.parameters()]
+        return sum(p.numel() for p in parameters if p.requires_grad)
 
     def summary(self) -> None:
         """Print the layers of the fitted network, their shapes and parameter counts.
@@ -141,6 +162,8 @@ class FittedNetMixin(AcceleratorMixin, ClassNamePrefixFeaturesOutMixin, Transfor
             (name, "x".join(map(str, p.shape)) or "1", f"{p.numel():,}")
             for name, p in self.net_.module_.named_parameters()
         ]
+        if len(self.nets_) > 1:
+            rows.append(("networks", "", f"{len(self.nets_):,}"))
         rows.append(("total", "", f"{self.n_parameters_:,}"))
         widths = [max(len(row[i]) for row in rows) for i in range(3)]
         for name, shape, count in rows:
@@ -150,29 +173,65 @@ class FittedNetMixin(AcceleratorMixin, ClassNamePrefixFeaturesOutMixin, Transfor
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(super().__getstate__())
-        net = state.pop("net_", None)
-        if net is not None:
-            state["_net_state"] = {
-                "weights": network_to_state(net.module_),
-                "history": self.history_,
-                "device": str(net.device),
-                "mixed": net.autocast_dtype is not None,
-                "seed": int(copy.deepcopy(net.random_state_).randint(np.iinfo(np.int32).max)),
-            }
+        if state.pop("net_", None) is not None:
+            state.pop("_other_nets", None)
+            first, *others = [_net_to_state(net) for net in self.nets_]
+            state.update(_net_state=first, _other_net_states=others)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        saved = state.pop("_net_state", None)
+        first, others = state.pop("_net_state", None), state.pop("_other_net_states", [])
         super().__setstate__(state)
-        if saved is None:
-            return
-        device = device_or_cpu(saved["device"])
+        if first is not None:
+            device = device_or_cpu(first["device"])
+            self.nets_ = [self._net_from_state(saved, device) for saved in (first, *others)]
+
+    def _net_from_state(self, saved: dict[str, Any], device: torch.device) -> Any:
         network = network_from_state(self._spec, saved["weights"])
         # A device that is missing here takes its mixed precision with it.
         keep = saved["mixed"] and str(device) == saved["device"]
         precision = None if keep else "float32"
-        self.net_ = self._make_net(network, device, saved["seed"], precision).initialize()
-        self.net_.history.extend(saved["history"])
+        net = self._make_net(network, device, saved["seed"], precision).initialize()
+        net.history.extend(saved["history"])
+        return net
+
+
+def _net_to_state(net: Any) -> dict[str, Any]:
+    return {
+        "weights": network_to_state(net.module_),
+        "history": plain_history(net),
+        "device": str(net.device),
+        "mixed": net.autocast_dtype is not None,
+        "seed": int(copy.deepcopy(net.random_state_).randint(np.iinfo(np.int32).max)),
+    }
+
+
+def by_sequence(
+    function: Callable[[Tensor, Tensor | None], Tensor], raw: Tensor, sequences: AnySequences
+) -> NDArray:
+    """Apply a function of padded batches and lengths to the raw values of all steps.
+
+    Returns
+    -------
+    flat : ndarray of shape (total_steps, ...)
+        What the function gives for each step, in order.
+    """
+    steps = Sequences.from_lengths(raw.numpy(), sequences.lengths)
+    dataset = SequenceDataset(steps, per_step=True, dtype=raw.dtype)
+    flat: Any = None
+    with torch.inference_mode():
+        for indices in OrderedBatches(dataset, INFERENCE_BATCH_SIZE).plan():
+            inputs, _ = dataset.batch(indices)
+            padded = function(inputs["x"], inputs.get("lengths"))
+            valid = length_mask(torch.from_numpy(dataset.lengths[indices]), padded.shape[1])
+            flat = padded.new_empty(len(raw), *padded.shape[2:]) if flat is None else flat
+            flat[torch.from_numpy(dataset.step_index(indices))] = padded[valid]
+    return flat.numpy()
+
+
+def plain_history(net: Any) -> list[dict[str, Any]]:
+    """All epochs of skorch's history."""
+    return [plain_row(row) for row in net.history.to_list()]
 
 
 def plain_row(row: dict[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,8 @@ CONSTRAINTS: dict[str, Any] = {
     "return_sequences": ["boolean"],
     "standardize": ["boolean"],
     "n_channels": [Interval(Integral, 1, None, closed="left"), None],
+    "n_estimators": [Interval(Integral, 1, None, closed="left")],
+    "n_jobs": [Integral, None],
     "empty": [StrOptions({"error", "zero_state"})],
     "optimizer": [str, type],
     "lr": [Interval(Real, 0, None, closed="neither")],
@@ -190,9 +192,31 @@ def check_combinations(estimator: Any) -> None:
             f"in chunks, got tbptt_steps={estimator.tbptt_steps}; leave bidirectional at 'auto', "
             "which is one direction then, or set tbptt_steps=None."
         )
+    if getattr(estimator, "loss", None) == "crf":
+        _check_whole_sequences(estimator)
     schedule = estimator.lr_schedule
     if inspect.isclass(schedule) and not issubclass(schedule, torch.optim.lr_scheduler.LRScheduler):
         raise ValueError(f"lr_schedule={schedule!r} is not a torch learning-rate scheduler class.")
+
+
+def _check_whole_sequences(estimator: Any) -> None:
+    """Check what does not go with labels that are chosen for all steps of a sequence together."""
+    if not estimator.return_sequences:
+        raise ValueError(
+            "loss='crf' chooses the labels of all steps of a sequence together; set "
+            "return_sequences=True, or loss='cross_entropy' for one label per sequence."
+        )
+    if estimator.tbptt_steps is not None:
+        raise ValueError(
+            "loss='crf' needs whole sequences and cannot be trained in chunks, got "
+            f"tbptt_steps={estimator.tbptt_steps}; set tbptt_steps=None or loss='cross_entropy'."
+        )
+    if estimator.class_weight is not None:
+        raise ValueError(
+            "loss='crf' is the loss of a whole sequence, in which the steps of one class have no "
+            f"weight of their own, got class_weight={estimator.class_weight!r}; set "
+            "class_weight=None or loss='cross_entropy', or weigh sequences with sample_weight."
+        )
 
 
 def torch_dtype(name: str) -> torch.dtype:

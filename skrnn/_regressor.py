@@ -100,6 +100,10 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
     empty : {"error", "zero_state"}, default="error"
         What to do with a sequence of no steps: refuse it, or answer from the zero state.
 
+    n_estimators : int, default=1
+        Networks trained from different seeds, whose predictions are averaged. Values in
+        ``[1, inf)``. Read more in the :ref:`User Guide <ensembles>`.
+
     optimizer : str or class, default="adamw"
         Optimizer of :mod:`torch.optim`, by name or class. Its parameters are set as
         ``optimizer__weight_decay`` and so on, see `net_params`. Weight decay spares biases and
@@ -199,6 +203,10 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         A task of a parallel search, and a process that trains together with others, takes its share
         of the cores at most.
 
+    n_jobs : int or None, default=None
+        Networks of ``n_estimators`` trained side by side on the CPU, in threads of one core each.
+        None is 1, unless in a :func:`joblib.parallel_config`; -1 is as many as there are cores.
+
     dtype : {"float32", "float64"}, default="float32"
         Type of weights and inputs. float64 is exact enough for conformance tests and several times
         slower.
@@ -222,14 +230,17 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
     net_ : skorch.NeuralNet
         The fitted net: ``net_.history``, callbacks, and the PyTorch module as ``net_.module_``.
 
+    nets_ : list of skorch.NeuralNet
+        All fitted nets, `net_` first; as many as `n_estimators`, or fewer after Ctrl-C.
+
     history_ : list of dict
-        Losses, gradient norm, learning rate and duration of each epoch.
+        Losses, gradient norm, learning rate and duration of each epoch of `net_`.
 
     n_iter_ : int
-        Number of epochs of the training.
+        Number of epochs of the training of `net_`.
 
     n_parameters_ : int
-        Number of trainable parameters.
+        Number of trainable parameters of all nets together.
 
     n_features_in_ : int
         Number of columns of a 2-D X, otherwise number of features per step.
@@ -318,6 +329,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         standardize: bool = True,
         n_channels: int | None = None,
         empty: str = "error",
+        n_estimators: int = 1,
         optimizer: str | type = "adamw",
         lr: float = 0.005,
         lr_schedule: str | type | None = "cosine",
@@ -341,6 +353,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         device: str = "auto",
         accelerator: Any = None,
         n_threads: int | str | None = "auto",
+        n_jobs: int | None = None,
         dtype: str = "float32",
         precision: str = "float32",
         random_state: int | np.random.RandomState | None = None,
@@ -359,6 +372,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         self.standardize = standardize
         self.n_channels = n_channels
         self.empty = empty
+        self.n_estimators = n_estimators
         self.optimizer = optimizer
         self.lr = lr
         self.lr_schedule = lr_schedule
@@ -382,6 +396,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         self.device = device
         self.accelerator = accelerator
         self.n_threads = n_threads
+        self.n_jobs = n_jobs
         self.dtype = dtype
         self.precision = precision
         self.random_state = random_state

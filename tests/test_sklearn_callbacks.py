@@ -154,3 +154,20 @@ def test_a_failing_callback_is_torn_down_and_leaves_the_earlier_fit(
 def test_callbacks_survive_clone(ragged: list[np.ndarray], labels: np.ndarray) -> None:
     stop = StopAfter(1)
     assert clone(net().set_callbacks(stop)).fit(ragged, labels).n_iter_ == 1
+
+
+class CountNets(StopAfter):
+    """Remember with how many networks the estimator predicts after each task."""
+
+    def on_fit_task_end(self, estimator: Any, context: Any, *, fitted_estimator: Any) -> bool:
+        self.events.append(f"{context.task_name} {len(fitted_estimator.nets_)}")
+        return False
+
+
+def test_of_an_ensemble_the_first_network_is_followed(
+    ragged: list[np.ndarray], labels: np.ndarray
+) -> None:
+    watcher = CountNets(0)
+    net(n_estimators=2, n_jobs=2).set_callbacks(watcher).fit(ragged, labels)
+    ends = [event for event in watcher.events if event[-1].isdigit()]
+    assert ends == ["epoch 1"] * EPOCHS + ["fit 2"]

@@ -71,9 +71,11 @@ def assert_same_answers(found, expected):
         (RNNClassifier(early_stopping=True, **SMALL), labels),
         (RNNRegressor(early_stopping=True, **SMALL), numbers),
         (RNNClassifier(return_sequences=True, **SMALL), labels_per_step),
+        (RNNClassifier(return_sequences=True, loss="crf", **SMALL), labels_per_step),
+        (RNNRegressor(n_estimators=2, n_jobs=2, early_stopping=True, **SMALL), numbers),
         (RNNRegressor(return_sequences=True, early_stopping=True, **SMALL), numbers_per_step),
     ],
-    ids=["labels", "numbers", "labels per step", "numbers per step"],
+    ids=["labels", "numbers", "labels per step", "crf", "two networks", "numbers per step"],
 )
 def test_a_store_gives_the_model_of_the_data_in_memory(name, estimator, target, tmp_path):
     X = equal() if name in EQUAL else ragged()

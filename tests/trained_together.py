@@ -72,6 +72,13 @@ def per_step(accelerator: Any) -> Any:
     return fitted_classifier(accelerator, (X, y), fit, return_sequences=True)
 
 
+def tagger(accelerator: Any) -> Any:
+    X, numbers = ragged()
+    y = [x[:, 0] > 0 for x in X]
+    params = {"return_sequences": True, "loss": "crf"}
+    return fitted_classifier(accelerator, (X, y), {"sample_weight": numbers**2}, **params)
+
+
 def regressor(accelerator: Any) -> Any:
     params = {**SMALL, "early_stopping": True, "lr_schedule": "plateau", "loss": "quantile"}
     return RNNRegressor(accelerator=accelerator, **params).fit(*ragged())
@@ -107,6 +114,8 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "ragged": lambda a: fitted_classifier(a, (ragged()[0], ragged()[1] > 0)),
     "weighted": weighted,
     "per step": per_step,
+    "per sequence of labels": tagger,
+    "two networks": lambda a: fitted_classifier(a, equal_length(), n_estimators=2, n_jobs=2),
     "batches of one": lambda a: fitted_classifier(a, equal_length(5), batch_size=1),
     "float32": lambda a: fitted_classifier(a, equal_length(), optimizer="sgd", dtype="float32"),
     "lbfgs": lambda a: fitted_classifier(
@@ -121,8 +130,9 @@ CASES: dict[str, Callable[[Any], Any]] = {
 
 def summary(model: Any) -> dict[str, Any]:
     """Return weights and history of a fitted estimator as plain lists."""
-    net = model.model_.nets[0] if hasattr(model, "model_") else model.net_
-    weights = torch.cat([w.flatten().double() for w in net.module_.state_dict().values()])
+    nets = model.model_.nets if hasattr(model, "model_") else model.nets_
+    parts = [w for net in nets for w in net.module_.state_dict().values()]
+    weights = torch.cat([w.flatten().double() for w in parts])
     differ = ("dur", "own", "own_best")
     rows = [{k: v for k, v in row.items() if k not in differ} for row in model.history_]
     return {"weights": weights.tolist(), "history": rows}

@@ -285,7 +285,7 @@ class ScikitLearnBridge(Callback):
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Close it, with everything a callback needs to predict with the net as it is now."""
         stop = self.task_.call_on_fit_task_end(
-            estimator=self.estimator, reconstruction_attributes={"net_": net}, **self.data
+            estimator=self.estimator, reconstruction_attributes={"nets_": [net]}, **self.data
         )
         if stop:
             raise StopTraining

@@ -80,6 +80,11 @@ class Outcome:
     diverged: bool = False
     restored: bool = True
 
+    @property
+    def usable(self) -> bool:
+        """Whether the net is whole: trained to the end, or left with its last whole epoch."""
+        return self.interrupted is None or self.restored
+
 
 def train(
     net: Any,

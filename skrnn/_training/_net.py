@@ -15,12 +15,13 @@ from skrnn._training._batches import OrderedBatches, SequenceDataset, TrainBatch
 from skrnn._training._callbacks import MeanLoss
 from skrnn._training._epochs import EpochMixin
 from skrnn._training._heap import heap_for_batches
+from skrnn._training._losses import mean_over_sequences
 from skrnn._training._optimizers import optimizer_defaults, parameter_groups
 from skrnn._training._processes import Alone
 from skrnn._training._steps import StepGuard, clear_gradients, learnable, need_not_wait
 from skrnn._training._threads import shared_cores
 from skrnn._training._truncation import Chunk, ChunkBatches, advance, answer, backward_in_chunks
-from skrnn.nn import SequenceNetwork, length_mask
+from skrnn.nn import SequenceHead, SequenceNetwork, length_mask
 
 # Inference batches are filled up to constant size below this many rows x steps.
 MAX_FILLED_STEPS = 2**18
@@ -177,8 +178,10 @@ class SequenceNetMixin(EpochMixin):
         self, y_pred: Tensor, y_true: Tensor, X: Any = None, training: bool = False
     ) -> Tensor:
         """Weighted mean of the head's loss over sequences, or over steps that are not padding."""
-        y_true = y_true.to(self.device, non_blocking=True)
-        loss = self.module_.head.loss(y_pred, y_true)
+        y_true, head = y_true.to(self.device, non_blocking=True), self.module_.head
+        if isinstance(head, SequenceHead):
+            return mean_over_sequences(head, y_pred, y_true, X)
+        loss = head.loss(y_pred, y_true)
         weight = _loss_weight(loss, X)
         if weight is None:
             return loss.mean()

@@ -23,7 +23,7 @@ TOLERANCE = 1e-7
 # Text is compared by checksums below this, which stay exact in any arithmetic.
 CHECKSUMS = 2**20
 # Parameters that may differ: the first process decides, or it does not matter.
-FREE = frozenset({"accelerator", "device", "n_threads", "random_state", "verbose"})
+FREE = frozenset({"accelerator", "device", "n_jobs", "n_threads", "random_state", "verbose"})
 
 
 class OtherProcessFailed(RuntimeError):

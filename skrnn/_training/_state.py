@@ -11,7 +11,7 @@ from torch import nn
 
 from skrnn._training._optimizers import resolve_device
 from skrnn._training._randomness import building
-from skrnn.nn import SequenceNetwork
+from skrnn.nn import SequenceNetwork, drawn_from
 
 
 def network_to_state(network: nn.Module) -> dict[str, np.ndarray]:
@@ -23,7 +23,8 @@ def network_to_state(network: nn.Module) -> dict[str, np.ndarray]:
 
 def network_from_state(spec: dict[str, Any], state: dict[str, np.ndarray]) -> SequenceNetwork:
     """Build a network and fill it with the weights of :func:`network_to_state`."""
-    with building():
+    # Weights that are overwritten take nothing from a training that is going on.
+    with drawn_from(torch.Generator()), building():
         network = SequenceNetwork.build(spec)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
     return network

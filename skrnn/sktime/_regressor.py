@@ -55,6 +55,10 @@ class RNNRegressor(TwinMixin, BaseRegressor):
     empty : {"error", "zero_state"}, default="error"
         What to do with a series of no steps: refuse it, or answer from the zero state.
 
+    n_estimators : int, default=1
+        Networks trained from different seeds, whose predictions are averaged. Values in
+        ``[1, inf)``. Read more in the :ref:`User Guide <ensembles>`.
+
     optimizer : str or class, default="adamw"
         Optimizer of :mod:`torch.optim`, by name or class.
 
@@ -131,6 +135,10 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         and times a few of the others for the fastest number up to torch's; None leaves torch's.
         A task of a parallel search, and a process that trains together with others, takes its share
         of the cores at most.
+
+    n_jobs : int or None, default=None
+        Networks of ``n_estimators`` trained side by side on the CPU, in threads of one core each.
+        None is 1, unless in a :func:`joblib.parallel_config`; -1 is as many as there are cores.
 
     dtype : {"float32", "float64"}, default="float32"
         Type of weights and inputs.
@@ -210,6 +218,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         vocabulary_size: int | None = None,
         standardize: bool = True,
         empty: str = "error",
+        n_estimators: int = 1,
         optimizer: str | type = "adamw",
         lr: float = 0.005,
         lr_schedule: str | type | None = "cosine",
@@ -232,6 +241,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         device: str = "auto",
         accelerator: Any = None,
         n_threads: int | str | None = "auto",
+        n_jobs: int | None = None,
         dtype: str = "float32",
         precision: str = "float32",
         random_state: int | np.random.RandomState | None = None,
@@ -248,6 +258,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         self.vocabulary_size = vocabulary_size
         self.standardize = standardize
         self.empty = empty
+        self.n_estimators = n_estimators
         self.optimizer = optimizer
         self.lr = lr
         self.lr_schedule = lr_schedule
@@ -270,6 +281,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         self.device = device
         self.accelerator = accelerator
         self.n_threads = n_threads
+        self.n_jobs = n_jobs
         self.dtype = dtype
         self.precision = precision
         self.random_state = random_state

@@ -257,7 +257,8 @@ def check_sequence_estimator(
       ``validation_split``, ``validation_fraction=0`` where there is no ``early_stopping`` to turn
       off, and ``dtype="float64"`` in place of "float32".
 
-    Causality applies where ``return_sequences`` is a parameter and ``bidirectional`` is not True.
+    Causality applies where ``return_sequences`` is a parameter, ``bidirectional`` is not True and
+    ``loss`` is not "crf".
 
     Examples
     --------

@@ -83,12 +83,15 @@ def test_every_parameter_gets_a_gradient(pooling, embedding_dim):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("head", sorted(HEADS))
 def test_build_knows_every_head_and_type(head, dtype):
-    network = build(head=head, dtype=dtype, bidirectional=True)
+    pooling = None if head == "crf" else "last"
+    network = build(head=head, dtype=dtype, bidirectional=True, pooling=pooling)
     floats = [*network.parameters(), *network.buffers()]
     assert {str(value.dtype) for value in floats} == {f"torch.{dtype}"}
     raw = network(batch(getattr(torch, dtype)), LENGTHS)
-    assert raw.shape == (len(LENGTHS), network.head.raw_size)
-    assert network.head.predict(raw).shape == (len(LENGTHS), 2)
+    leading = raw.shape[:-1]
+    assert leading == (len(LENGTHS), *([TIME] if pooling is None else []))
+    assert raw.shape[-1] == network.head.raw_size
+    assert network.head.predict(raw).shape == (*leading, 2)
 
 
 @pytest.mark.parametrize("head", [name for name in sorted(HEADS) if name != "quantile"])

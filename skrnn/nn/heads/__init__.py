@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from skrnn.nn.heads.base import Head, ProbabilisticHead
+from skrnn.nn.heads.base import Head, ProbabilisticHead, SequenceHead
 from skrnn.nn.heads.counts import NegativeBinomialHead
+from skrnn.nn.heads.crf import CRFHead
 from skrnn.nn.heads.distributions import NormalHead, StudentTHead
 from skrnn.nn.heads.labels import CategoricalHead, MultilabelHead
 from skrnn.nn.heads.points import PointHead
@@ -13,6 +14,7 @@ from skrnn.nn.heads.quantiles import DEFAULT_QUANTILES, QuantileHead
 __all__ = [
     "DEFAULT_QUANTILES",
     "HEADS",
+    "CRFHead",
     "CategoricalHead",
     "Head",
     "HeadLike",
@@ -22,6 +24,7 @@ __all__ = [
     "PointHead",
     "ProbabilisticHead",
     "QuantileHead",
+    "SequenceHead",
     "StudentTHead",
     "make_head",
 ]
@@ -43,6 +46,7 @@ def _without_quantiles(head: Callable[..., Head], **options: str) -> HeadFactory
 HEADS: dict[str, HeadFactory] = {
     "absolute_error": _without_quantiles(PointHead, loss="absolute_error"),
     "categorical": _without_quantiles(CategoricalHead),
+    "crf": _without_quantiles(CRFHead),
     "huber": _without_quantiles(PointHead, loss="huber"),
     "multilabel": _without_quantiles(MultilabelHead),
     "negative_binomial": _without_quantiles(NegativeBinomialHead),

@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Head", "ProbabilisticHead"]
+from skrnn.nn.lengths import Lengths
+
+__all__ = ["Head", "ProbabilisticHead", "SequenceHead"]
 
 
 class Head(nn.Module, ABC):
@@ -155,6 +157,84 @@ class ProbabilisticHead(Head):
         -------
         Tensor of shape (..., n_outputs, n_alpha)
             The quantiles, never decreasing in `alpha`.
+        """
+
+
+class SequenceHead(Head):
+    """Base of heads whose steps depend on each other: loss and prediction are of whole sequences.
+
+    Parameters
+    ----------
+    input_size : int
+        Number of features of the representation. Values in `[1, inf)`.
+
+    n_outputs : int
+        Number of classes of a step. Values in `[1, inf)`.
+
+    raw_size : int or None, default=None
+        Number of values the projection makes per step; None makes `n_outputs`.
+    """
+
+    @abstractmethod
+    def loss(
+        self, raw: Tensor, target: Tensor, lengths: Lengths = None, known: Tensor | None = None
+    ) -> Tensor:
+        """Compute the loss of every sequence.
+
+        Parameters
+        ----------
+        raw : Tensor of shape (batch, time, raw_size)
+            Projected representation of every step; the padding may hold anything.
+
+        target : Tensor of shape (batch, time)
+            The truth at every step; the padding may hold anything of its type.
+
+        lengths : Tensor, ndarray, sequence of int or None, default=None
+            Number of valid leading steps per sequence, in `[0, time]`. None: all are valid.
+
+        known : Tensor of shape (batch, time) or None, default=None
+            False at steps whose target is not known. None: all are known.
+
+        Returns
+        -------
+        Tensor of shape (batch,)
+            The sum over the steps of a sequence, 0 for one without steps.
+        """
+
+    @abstractmethod
+    def predict(self, raw: Tensor, lengths: Lengths = None) -> Tensor:
+        """Compute the prediction for every step, each on its own.
+
+        Parameters
+        ----------
+        raw : Tensor of shape (batch, time, raw_size)
+            Projected representation of every step.
+
+        lengths : Tensor, ndarray, sequence of int or None, default=None
+            Number of valid leading steps per sequence, in `[0, time]`. None: all are valid.
+
+        Returns
+        -------
+        Tensor of shape (batch, time, n_outputs)
+            Given the whole sequence; 0 at padding.
+        """
+
+    @abstractmethod
+    def decode(self, raw: Tensor, lengths: Lengths = None) -> Tensor:
+        """Find the best answer for all steps of a sequence together.
+
+        Parameters
+        ----------
+        raw : Tensor of shape (batch, time, raw_size)
+            Projected representation of every step.
+
+        lengths : Tensor, ndarray, sequence of int or None, default=None
+            Number of valid leading steps per sequence, in `[0, time]`. None: all are valid.
+
+        Returns
+        -------
+        Tensor of shape (batch, time), int64
+            Number of the class of every step; 0 at padding.
         """
 
 

@@ -1,4 +1,4 @@
-"""Metrics: scikit-learn's scores for one label or number per time step, on ragged sequences."""
+"""Metrics of steps: scikit-learn's scores for one label or number per step, on ragged data."""
 
 from __future__ import annotations
 
@@ -15,19 +15,6 @@ from sklearn.metrics import (
     mean_squared_error,
     r2_score,
 )
-
-__all__ = [
-    "sequence_accuracy_score",
-    "sequence_accuracy_scorer",
-    "sequence_f1_macro_scorer",
-    "sequence_f1_score",
-    "sequence_mean_absolute_error",
-    "sequence_mean_squared_error",
-    "sequence_neg_mean_absolute_error_scorer",
-    "sequence_neg_mean_squared_error_scorer",
-    "sequence_r2_score",
-    "sequence_r2_scorer",
-]
 
 
 def sequence_accuracy_score(
@@ -129,7 +116,7 @@ def sequence_f1_score(
     Notes
     -----
     Counts are summed over the steps of all sequences before the ratio is taken. A run of equal
-    labels is no unit of its own: this is no segment-level score.
+    labels is no unit of its own; for that see :func:`span_f1_score`.
 
     Examples
     --------
@@ -299,10 +286,10 @@ def _number(score: Any) -> Any:
 def _flatten(
     y_true: Any, y_pred: Any, sample_weight: Any
 ) -> tuple[NDArray, NDArray, NDArray[np.float64] | None]:
-    true = _as_arrays(y_true, "y_true")
-    pred = _as_arrays(y_pred, "y_pred")
+    true = as_arrays(y_true, "y_true")
+    pred = as_arrays(y_pred, "y_pred")
     lengths = [len(a) for a in true]
-    _check_same_steps(pred, lengths, "y_pred", "sequences")
+    check_same_steps(pred, lengths, "y_pred", "sequences")
     if sum(lengths) == 0:
         raise ValueError(
             f"y_true holds {len(true)} sequences and no step; a score needs at least one step."
@@ -311,7 +298,7 @@ def _flatten(
     return _concatenate(true, "y_true"), _concatenate(pred, "y_pred"), weight
 
 
-def _as_arrays(y: Any, name: str) -> list[NDArray]:
+def as_arrays(y: Any, name: str) -> list[NDArray]:
     if isinstance(y, str | bytes) or not isinstance(y, Iterable):
         raise ValueError(f"{name} must hold one array per sequence, got {type(y).__name__}.")
     arrays = [np.asarray(item) for item in y]
@@ -324,7 +311,7 @@ def _as_arrays(y: Any, name: str) -> list[NDArray]:
     return arrays
 
 
-def _check_same_steps(
+def check_same_steps(
     arrays: Sequence[NDArray], lengths: Sequence[int], name: str, unit: str
 ) -> None:
     if len(arrays) != len(lengths):
@@ -349,7 +336,7 @@ def _step_weights(sample_weight: Any, lengths: Sequence[int]) -> NDArray[np.floa
                 f"sample_weight[{i}] has {w.ndim} dimensions, expected 1: one weight per step; "
                 "weights of sequences and weights of steps cannot be mixed."
             )
-    _check_same_steps(weights, lengths, "sample_weight", "sequences")
+    check_same_steps(weights, lengths, "sample_weight", "sequences")
     return np.concatenate(weights)
 
 
