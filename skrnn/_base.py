@@ -17,7 +17,9 @@ from skrnn._parameters import (
     CONSTRAINTS,
     NetParamsMixin,
     check_combinations,
+    frontend_spec,
     numpy_dtype,
+    resolve_frontend,
     torch_dtype,
 )
 from skrnn._sequences import Sequences
@@ -151,6 +153,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         samples = self._check(X, y, sample_weight, reset=reset)
         if reset:
             self._learn_target(samples, classes)
+            self._frontend = self.frontend, resolve_frontend(self, samples.sequences.lengths)
             self._spec = self._network_spec()
         else:
             self._update_scale(samples)
@@ -267,6 +270,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             "pooling": None if self.return_sequences else pooling,
             "embedding_dim": self.embedding_dim,
             "vocabulary_size": getattr(self, "vocabulary_size_", None),
+            **frontend_spec(self),
             "dtype": self.dtype,
             **self._head_spec(),
         }

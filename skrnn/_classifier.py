@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -68,6 +69,13 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
     vocabulary_size : int or None, default=None
         Number of token ids, the two reserved ones included. None takes the largest id of `fit`
         plus one. Values in ``[2, inf)``. Only used with `embedding_dim`.
+
+    frontend : {"conv", "patch", "auto"}, callable or None, default=None
+        What the recurrent layers read instead of the time steps: ``"conv"``, the map of
+        convolutions of several widths, whose mean over time also goes to the head; ``"patch"``,
+        several steps as one; ``"auto"``, what suits the length of the sequences. A class is called
+        with ``(input_size,)`` and is a :class:`skrnn.nn.Frontend`. Not with `tbptt_steps`. Read
+        more in the :ref:`User Guide <frontends>`.
 
     return_sequences : bool, default=False
         Predict for every step instead of once per sequence. Targets and predictions are then lists
@@ -270,6 +278,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         pooling: str | tuple[str, ...] = ("mean", "max", "last"),
         embedding_dim: int | None = None,
         vocabulary_size: int | None = None,
+        frontend: str | Callable | None = None,
         return_sequences: bool = False,
         standardize: bool = True,
         n_channels: int | None = None,
@@ -307,6 +316,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.pooling = pooling
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
+        self.frontend = frontend
         self.return_sequences = return_sequences
         self.standardize = standardize
         self.n_channels = n_channels

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from skrnn.nn import CELLS, POOLINGS
+from skrnn.nn import CELLS, FRONTENDS, POOLINGS
 from skrnn.nn.specs import DTYPES
 
 CONSTRAINTS: dict[str, Any] = {
@@ -24,6 +25,7 @@ CONSTRAINTS: dict[str, Any] = {
     "pooling": [StrOptions(set(POOLINGS)), tuple, list],
     "embedding_dim": [Interval(Integral, 1, None, closed="left"), None],
     "vocabulary_size": [Interval(Integral, 2, None, closed="left"), None],
+    "frontend": [StrOptions({*FRONTENDS, "auto"}), callable, None],
     "return_sequences": ["boolean"],
     "standardize": ["boolean"],
     "n_channels": [Interval(Integral, 1, None, closed="left"), None],
@@ -51,6 +53,14 @@ CONSTRAINTS: dict[str, Any] = {
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }
+
+# Sequences up to this length are short: frontend="auto" leaves them as they are.
+SHORT_SEQUENCE = 100
+# Front ends known by name make about so many steps of a sequence of the median length.
+STEPS_TO_READ = 64
+# Convolutions run over every step and learn from many of them: frontend="auto" takes patches for
+# longer sequences, and where there are fewer samples.
+LONGEST_FOR_CONV, FEWEST_FOR_CONV = 2000, 30
 
 PREFIXES = ("optimizer__", "callbacks__", "lr_schedule__")
 
@@ -161,9 +171,53 @@ def check_combinations(estimator: Any) -> None:
             f"in chunks, got tbptt_steps={estimator.tbptt_steps}; leave bidirectional at 'auto', "
             "which is one direction then, or set tbptt_steps=None."
         )
+    _check_frontend(estimator)
     schedule = estimator.lr_schedule
     if inspect.isclass(schedule) and not issubclass(schedule, torch.optim.lr_scheduler.LRScheduler):
         raise ValueError(f"lr_schedule={schedule!r} is not a torch learning-rate scheduler class.")
+
+
+def _check_frontend(estimator: Any) -> None:
+    frontend = estimator.frontend
+    if frontend == "patch" and estimator.return_sequences:
+        raise ValueError(
+            "frontend='patch' makes one step of several, and return_sequences=True asks for an "
+            "answer at every step; use frontend='conv' or None, or return_sequences=False."
+        )
+    if frontend not in (None, "auto") and estimator.tbptt_steps is not None:
+        raise ValueError(
+            f"frontend={frontend!r} reads across the ends of chunks, and "
+            f"tbptt_steps={estimator.tbptt_steps} trains in chunks; use frontend=None, or leave "
+            "tbptt_steps at None (a front end makes long sequences shorter by itself)."
+        )
+
+
+def resolve_frontend(estimator: Any, lengths: NDArray[np.integer]) -> dict[str, Any]:
+    """Say what front end an estimator gets with sequences of these lengths, as in a spec."""
+    frontend, median = estimator.frontend, float(np.median(lengths))
+    if frontend == "auto":
+        as_they_are = (
+            median <= SHORT_SEQUENCE
+            or estimator.return_sequences
+            or estimator.tbptt_steps is not None
+            or estimator.embedding_dim is not None
+        )
+        patch = median > LONGEST_FOR_CONV or len(lengths) < FEWEST_FOR_CONV
+        frontend = None if as_they_are else "patch" if patch else "conv"
+    stride = max(int(np.ceil(median / STEPS_TO_READ)), 1)
+    if frontend == "patch":
+        stride = max(stride, 2)
+    elif frontend != "conv":
+        return {"frontend": frontend, "frontend_stride": None}
+    return {"frontend": frontend, "frontend_stride": 1 if estimator.return_sequences else stride}
+
+
+def frontend_spec(estimator: Any) -> dict[str, Any]:
+    """What was learned from the lengths, unless somebody asks for something else by now."""
+    asked, resolved = estimator._frontend
+    if asked == estimator.frontend:
+        return resolved
+    return {**resolved, "frontend": estimator.frontend}
 
 
 def torch_dtype(name: str) -> torch.dtype:

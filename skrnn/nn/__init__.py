@@ -5,7 +5,15 @@ from skrnn.nn.covariates import CovariateEmbedding
 from skrnn.nn.decoders import DECODERS, Decoder, DenseDecoder, SegmentDecoder
 from skrnn.nn.encoder import RecurrentEncoder
 from skrnn.nn.forecast import Forecast, ForecastNetwork
-from skrnn.nn.frontends import TokenEmbedding
+from skrnn.nn.frontends import (
+    FRONTENDS,
+    ConvFrontend,
+    Frontend,
+    FrontendLike,
+    PatchFrontend,
+    TokenEmbedding,
+    make_frontend,
+)
 from skrnn.nn.heads import (
     DEFAULT_QUANTILES,
     HEADS,
@@ -42,6 +50,7 @@ __all__ = [
     "CELLS",
     "DECODERS",
     "DEFAULT_QUANTILES",
+    "FRONTENDS",
     "HEADS",
     "MAX_STEPS",
     "POOLINGS",
@@ -49,6 +58,7 @@ __all__ = [
     "CategoricalHead",
     "CellLayer",
     "CellLike",
+    "ConvFrontend",
     "CovariateEmbedding",
     "Decoder",
     "DenseDecoder",
@@ -58,6 +68,8 @@ __all__ = [
     "Forecast",
     "ForecastNetwork",
     "ForecastSpec",
+    "Frontend",
+    "FrontendLike",
     "Head",
     "HeadLike",
     "Lengths",
@@ -67,6 +79,7 @@ __all__ = [
     "NegativeBinomialHead",
     "NetworkSpec",
     "NormalHead",
+    "PatchFrontend",
     "PointHead",
     "Pooling",
     "ProbabilisticHead",
@@ -87,6 +100,7 @@ __all__ = [
     "last_observed",
     "length_mask",
     "linear_scan",
+    "make_frontend",
     "make_head",
     "make_layer",
     "reverse_within_length",

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from skrnn.nn.encoder import RecurrentEncoder
-from skrnn.nn.frontends import TokenEmbedding
+from skrnn.nn.frontends import Frontend, TokenEmbedding, make_frontend
 from skrnn.nn.heads import Head, make_head
 from skrnn.nn.layers import EncoderState
 from skrnn.nn.lengths import Lengths, ValidSteps
@@ -35,8 +36,12 @@ class SequenceNetwork(nn.Module):
     scaler : FeatureScaler or None, default=None
         Applied to the input first.
 
-    frontend : torch.nn.Module or None, default=None
-        Makes the features the encoder reads, as :class:`TokenEmbedding`; applied after the scaler.
+    embedding : TokenEmbedding or None, default=None
+        Makes numbers of token ids.
+
+    frontend : Frontend or None, default=None
+        Makes the steps the encoder reads, as :class:`ConvFrontend`; applied after the scaler and
+        the embedding. Its summary, if it makes one, is put beside what the pooling makes.
 
     dropout : float, default=0.0
         Probability of dropping a feature of the representation before the head. Values in
@@ -70,11 +75,19 @@ class SequenceNetwork(nn.Module):
         pooling: Pooling | None,
         head: Head,
         scaler: FeatureScaler | None = None,
-        frontend: nn.Module | None = None,
+        embedding: TokenEmbedding | None = None,
+        frontend: Frontend | None = None,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if pooling is None and frontend is not None and frontend.stride > 1:
+            raise ValueError(
+                f"frontend={type(frontend).__name__} makes one step of {frontend.stride}, but "
+                "there is one output per time step (pooling=None, or return_sequences=True of an "
+                "estimator); take a front end with stride=1, or one output per sequence."
+            )
         self.scaler = scaler
+        self.embedding = embedding
         self.frontend = frontend
         self.encoder = encoder
         self.pooling = pooling
@@ -92,7 +105,8 @@ class SequenceNetwork(nn.Module):
             differs from the defaults among `cell`, `hidden_size`, `num_layers`, `nonlinearity`,
             `bidirectional`, `dropout`, `pooling` (None: one output per time step),
             `embedding_dim` with `vocabulary_size` (None: the input holds numbers, not token ids),
-            `quantiles` and `dtype` ("float32" or "float64").
+            `frontend` (None, a name in `FRONTENDS` or a class) with `frontend_stride` (None: its
+            default), `quantiles` and `dtype` ("float32" or "float64").
 
         Returns
         -------
@@ -117,15 +131,13 @@ class SequenceNetwork(nn.Module):
         torch.Size([4, 1])
         """
         full = complete(spec, NetworkSpec, NETWORK_DEFAULTS)
-        size, scaler, frontend = full["n_features"], None, None
-        if full["embedding_dim"] is None:
+        size, scaler, embedding = full["n_features"], None, _embedding(full)
+        if embedding is None:
             scaler = FeatureScaler.identity(size)
         else:
-            if full["vocabulary_size"] is None:
-                raise ValueError("embedding_dim needs vocabulary_size, the number of token ids.")
-            frontend = TokenEmbedding(
-                full["vocabulary_size"], full["embedding_dim"], full["dropout"]
-            )
+            size = embedding.output_size
+        frontend = _frontend(full, size)
+        if frontend is not None:
             size = frontend.output_size
         encoder = RecurrentEncoder(
             size,
@@ -139,9 +151,9 @@ class SequenceNetwork(nn.Module):
         size, pooling = encoder.output_size, None
         if full["pooling"] is not None:
             pooling = Pooling(size, full["pooling"], encoder.num_directions)
-            size = pooling.output_size
+            size = pooling.output_size + (0 if frontend is None else frontend.summary_size)
         head = make_head(full["head"], size, full["n_outputs"], full["quantiles"])
-        network = cls(encoder, pooling, head, scaler, frontend, full["dropout"])
+        network = cls(encoder, pooling, head, scaler, embedding, frontend, full["dropout"])
         return network.to(DTYPES[full["dtype"]])
 
     def encode(self, x: Tensor, lengths: Lengths = None) -> Tensor:
@@ -166,7 +178,9 @@ class SequenceNetwork(nn.Module):
             If `x` has another number of features or dimensions, or the lengths do not fit it.
         """
         valid = ValidSteps.of(lengths, x)
-        return self._pool(self.encoder(self._features(x, valid), valid), valid)
+        steps, valid, summary = self._read(self._features(x, valid), valid)
+        pooled = self._pool(self.encoder(steps, valid), valid)
+        return pooled if summary is None else torch.cat([pooled, summary], dim=1)
 
     def advance(
         self, x: Tensor, state: EncoderState | None = None, lengths: Lengths = None
@@ -196,8 +210,8 @@ class SequenceNetwork(nn.Module):
         Raises
         ------
         ValueError
-            If the encoder cannot go on from a state, see :meth:`RecurrentEncoder.advance`, or the
-            arguments do not fit it.
+            If the encoder cannot go on from a state, see :meth:`RecurrentEncoder.advance`, if there
+            is a front end, or the arguments do not fit.
 
         Examples
         --------
@@ -216,6 +230,11 @@ class SequenceNetwork(nn.Module):
             raise ValueError(
                 f"a {type(self.encoder).__name__} cannot go on from a state; use an encoder with a "
                 f"method advance, as RecurrentEncoder."
+            )
+        if self.frontend is not None:
+            raise ValueError(
+                f"a network with frontend={type(self.frontend).__name__} cannot read sequences by "
+                "chunks, because the front end reads across their ends; leave frontend=None."
             )
         valid = ValidSteps.of(lengths, x)
         output: tuple[Tensor, EncoderState | None]
@@ -250,7 +269,24 @@ class SequenceNetwork(nn.Module):
         x = valid.fill(x, 0.0)
         if self.scaler is not None:
             x = self.scaler(x)
-        return x if self.frontend is None else self.frontend(x)
+        return x if self.embedding is None else self.embedding(x)
+
+    def _read(self, x: Tensor, valid: ValidSteps) -> tuple[Tensor, ValidSteps, Tensor | None]:
+        """Steps for the encoder, which of them are valid, and what goes past it to the head."""
+        if self.frontend is None:
+            return x, valid, None
+        # The scaler moves the zeros of padding.
+        made = self.frontend(valid.fill(x, 0.0), valid)
+        steps, summary = made if isinstance(made, tuple) else (made, None)
+        shorter = valid.shortened(self.frontend.stride)
+        expected = (shorter.batch, shorter.time, self.frontend.output_size)
+        if steps.shape != expected:
+            raise ValueError(
+                f"{type(self.frontend).__name__} made steps of shape {tuple(steps.shape)}, "
+                f"expected {expected} with stride={self.frontend.stride}."
+            )
+        with_summary = self.pooling is not None and self.frontend.summary_size
+        return steps, shorter, summary if with_summary else None
 
     def _pool(self, output: Tensor, valid: ValidSteps) -> Tensor:
         if self.pooling is None:
@@ -281,3 +317,19 @@ class SequenceNetwork(nn.Module):
             If `x` has another number of features or dimensions, or the lengths do not fit it.
         """
         return self.head(self.dropout(self.encode(x, lengths)))
+
+
+def _embedding(full: NetworkSpec) -> TokenEmbedding | None:
+    if full["embedding_dim"] is None:
+        return None
+    if full["vocabulary_size"] is None:
+        raise ValueError("embedding_dim needs vocabulary_size, the number of token ids.")
+    return TokenEmbedding(full["vocabulary_size"], full["embedding_dim"], full["dropout"])
+
+
+def _frontend(full: NetworkSpec, input_size: int) -> Frontend | None:
+    if full["frontend"] is None:
+        return None
+    # One output per time step must not see later steps unasked.
+    causal = full["pooling"] is None and not full["bidirectional"]
+    return make_frontend(full["frontend"], input_size, full["frontend_stride"], causal=causal)

@@ -6,6 +6,7 @@ from typing import TypedDict, TypeVar, cast
 import torch
 
 from skrnn.nn.cells import CellLike
+from skrnn.nn.frontends import FrontendLike
 from skrnn.nn.heads import DEFAULT_QUANTILES, HeadLike
 
 __all__ = ["ForecastSpec", "NetworkSpec"]
@@ -28,6 +29,8 @@ class NetworkSpec(TypedDict):
     pooling: str | Sequence[str] | None
     embedding_dim: int | None
     vocabulary_size: int | None
+    frontend: FrontendLike | None
+    frontend_stride: int | None
     head: HeadLike
     n_outputs: int
     quantiles: Sequence[float]
@@ -44,6 +47,8 @@ NETWORK_DEFAULTS: dict[str, object] = {
     "pooling": ("mean", "max", "last"),
     "embedding_dim": None,
     "vocabulary_size": None,
+    "frontend": None,
+    "frontend_stride": None,
     "quantiles": DEFAULT_QUANTILES,
     "dtype": "float32",
 }

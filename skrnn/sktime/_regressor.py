@@ -49,6 +49,13 @@ class RNNRegressor(TwinMixin, BaseRegressor):
     vocabulary_size : int or None, default=None
         Number of token ids; None takes the largest id of `fit` plus one. Values in ``[2, inf)``.
 
+    frontend : {"conv", "patch", "auto"}, callable or None, default=None
+        What the recurrent layers read instead of the time steps: ``"conv"``, the map of
+        convolutions of several widths, whose mean over time also goes to the head; ``"patch"``,
+        several steps as one; ``"auto"``, what suits the length of the sequences. A class is called
+        with ``(input_size,)`` and is a :class:`skrnn.nn.Frontend`. Not with `tbptt_steps`. Read
+        more in the :ref:`User Guide <frontends>`.
+
     standardize : bool, default=True
         Bring every feature to mean 0 and standard deviation 1 inside the network.
 
@@ -201,6 +208,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         pooling: str | tuple[str, ...] = ("mean", "max", "last"),
         embedding_dim: int | None = None,
         vocabulary_size: int | None = None,
+        frontend: str | Callable | None = None,
         standardize: bool = True,
         empty: str = "error",
         optimizer: str | type = "adamw",
@@ -238,6 +246,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         self.pooling = pooling
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
+        self.frontend = frontend
         self.standardize = standardize
         self.empty = empty
         self.optimizer = optimizer

@@ -168,7 +168,7 @@ def test_tokens_with_nan_padding():
     ids = torch.randint(1, 7, (len(LENGTHS), TIME, 1)).float()
     padded = ids.masked_fill(~length_mask(LENGTHS, TIME).unsqueeze(-1), torch.nan)
     assert torch.equal(network(padded, LENGTHS), network(ids.long().squeeze(-1), LENGTHS))
-    assert isinstance(network.frontend, TokenEmbedding)
+    assert isinstance(network.embedding, TokenEmbedding)
 
 
 def test_f024_token_outside_the_vocabulary_is_named():

@@ -1,4 +1,4 @@
-"""Front ends: what a time step holds becomes the features an encoder reads."""
+"""Token embedding: every id becomes a learned vector."""
 
 import torch
 from torch import Tensor, nn
