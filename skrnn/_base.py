@@ -17,9 +17,9 @@ from skrnn._parameters import (
     CONSTRAINTS,
     NetParamsMixin,
     check_combinations,
-    frontend_spec,
     numpy_dtype,
     resolve_frontend,
+    spec_of_slots,
     torch_dtype,
 )
 from skrnn._sequences import Sequences
@@ -118,7 +118,11 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
                 else:
                     self.net_ = copy.deepcopy(self.net_)
                     self.net_.adopt(
-                        self.lr, self.batch_size, self.gradient_clip_value, self.tbptt_steps
+                        self.lr,
+                        self.batch_size,
+                        self.gradient_clip_value,
+                        self.tbptt_steps,
+                        self.augmentation,
                     )
                 self._calibrate(None)
                 plan = TrainingPlan(
@@ -270,7 +274,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             "pooling": None if self.return_sequences else pooling,
             "embedding_dim": self.embedding_dim,
             "vocabulary_size": getattr(self, "vocabulary_size_", None),
-            **frontend_spec(self),
+            **spec_of_slots(self),
             "dtype": self.dtype,
             **self._head_spec(),
         }
@@ -318,6 +322,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             batch_size=self.batch_size,
             gradient_clip_value=self.gradient_clip_value,
             tbptt_steps=self.tbptt_steps,
+            augmentation=self.augmentation,
             autocast_dtype=resolve_precision(precision or self.precision, device, self.dtype),
             callbacks=callbacks,
             device=str(device),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import Tags, compute_class_weight
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skrnn._base import RecurrentEstimator
@@ -57,6 +58,21 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         Probability of dropping a value of the embedding, between layers and before the head, while
         training. Values in ``[0, 1)``.
 
+    input_dropout : float, default=0.0
+        Probability of dropping a value of the standardised input, or of a token's vector, while
+        training. Values in ``[0, 1)``.
+
+    recurrent_dropout : float, default=0.0
+        Probability of dropping a feature of the hidden state where it enters the next step, the
+        same features at all steps of a sequence, while training. Of ``"lstm"``, ``"gru"`` and
+        ``"rnn"``; training goes without the vendor's kernels then and takes several times as long.
+        Values in ``[0, 1)``.
+
+    weight_dropout : float, default=0.0
+        Probability of dropping a recurrent weight for a step of the training: much of the effect of
+        `recurrent_dropout`, at the speed of the kernels. Of ``"lstm"``, ``"gru"`` and ``"rnn"``.
+        Values in ``[0, 1)``.
+
     pooling : str or tuple of str, default=("mean", "max", "last")
         How the states of a sequence become one vector: ``"mean"``, ``"max"``, ``"last"``,
         ``"attention"``, or several of them, concatenated. Padding never takes part. Unused with
@@ -69,6 +85,10 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
     vocabulary_size : int or None, default=None
         Number of token ids, the two reserved ones included. None takes the largest id of `fit`
         plus one. Values in ``[2, inf)``. Only used with `embedding_dim`.
+
+    embedding_dropout : float, default=0.0
+        Probability of dropping a token everywhere in a batch, while training. Only used with
+        `embedding_dim`. Values in ``[0, 1)``.
 
     frontend : {"conv", "patch", "auto"}, callable or None, default=None
         What the recurrent layers read instead of the time steps: ``"conv"``, the map of
@@ -124,6 +144,11 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         twice. None trains on whole sequences. Values in ``[1, inf)``. Read more in the
         :ref:`User Guide <long_sequences>`.
 
+    augmentation : object with a method ``augment``, list of such objects or None, default=None
+        Changes the sequences of every training batch at random, as :class:`skrnn.nn.Jitter`,
+        :class:`skrnn.nn.Scaling` and :class:`skrnn.nn.TimeWarp`; several are applied one after the
+        other. Not with `embedding_dim`.
+
     max_time : float or None, default=None
         Seconds after which the training ends; the schedule is planned to end with it. Values in
         ``(0, inf)``.
@@ -152,6 +177,10 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         Weights of the classes: ``"balanced"`` makes them inversely proportional to their
         frequencies in the training part (in the data of the call for `partial_fit`), a dict maps
         labels to weights. They multiply `sample_weight`.
+
+    label_smoothing : float, default=0.0
+        Learn that labels are not certain: the probability that is taken from the true class and
+        shared by all. Held-out losses are plain. Values in ``[0, 1)``.
 
     callbacks : list of skorch callbacks or None, default=None
         Callbacks, or pairs (name, callback), that run during training. They are cloned first.
@@ -263,6 +292,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
     _parameter_constraints: dict = {
         **CONSTRAINTS,
         "class_weight": [StrOptions({"balanced"}), dict, None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
     _net_class = SequenceNetClassifier
 
@@ -275,9 +305,13 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         nonlinearity: str = "tanh",
         bidirectional: bool | str = "auto",
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
         pooling: str | tuple[str, ...] = ("mean", "max", "last"),
         embedding_dim: int | None = None,
         vocabulary_size: int | None = None,
+        embedding_dropout: float = 0.0,
         frontend: str | Callable | None = None,
         return_sequences: bool = False,
         standardize: bool = True,
@@ -290,6 +324,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         batch_size: int = 32,
         gradient_clip_value: float | None = 1.0,
         tbptt_steps: int | None = None,
+        augmentation: Any = None,
         max_time: float | None = None,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
@@ -297,6 +332,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         n_iter_no_change: int = 15,
         tol: float = 1e-4,
         class_weight: str | dict | None = None,
+        label_smoothing: float = 0.0,
         callbacks: list | None = None,
         net_params: dict[str, Any] | None = None,
         warm_start: bool = False,
@@ -313,9 +349,13 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.nonlinearity = nonlinearity
         self.bidirectional = bidirectional
         self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.weight_dropout = weight_dropout
         self.pooling = pooling
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
+        self.embedding_dropout = embedding_dropout
         self.frontend = frontend
         self.return_sequences = return_sequences
         self.standardize = standardize
@@ -328,6 +368,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.batch_size = batch_size
         self.gradient_clip_value = gradient_clip_value
         self.tbptt_steps = tbptt_steps
+        self.augmentation = augmentation
         self.max_time = max_time
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -335,6 +376,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
         self.callbacks = callbacks
         self.net_params = net_params
         self.warm_start = warm_start
@@ -545,7 +587,11 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     def _head_spec(self) -> dict[str, Any]:
         head = "multilabel" if self._encoding.multilabel else "categorical"
-        return {"head": head, "n_outputs": len(self.classes_)}
+        return {
+            "head": head,
+            "n_outputs": len(self.classes_),
+            "label_smoothing": self.label_smoothing,
+        }
 
     def _net_options(self) -> dict[str, Any]:
         return {"classes": list(range(len(self.classes_)))}

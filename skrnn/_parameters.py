@@ -22,6 +22,10 @@ CONSTRAINTS: dict[str, Any] = {
     "nonlinearity": [StrOptions({"tanh", "relu"})],
     "bidirectional": ["boolean", StrOptions({"auto"})],
     "dropout": [Interval(Real, 0, 1, closed="left")],
+    "input_dropout": [Interval(Real, 0, 1, closed="left")],
+    "recurrent_dropout": [Interval(Real, 0, 1, closed="left")],
+    "weight_dropout": [Interval(Real, 0, 1, closed="left")],
+    "embedding_dropout": [Interval(Real, 0, 1, closed="left")],
     "pooling": [StrOptions(set(POOLINGS)), tuple, list],
     "embedding_dim": [Interval(Integral, 1, None, closed="left"), None],
     "vocabulary_size": [Interval(Integral, 2, None, closed="left"), None],
@@ -37,6 +41,7 @@ CONSTRAINTS: dict[str, Any] = {
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "gradient_clip_value": [Interval(Real, 0, None, closed="neither"), None],
     "tbptt_steps": [Interval(Integral, 1, None, closed="left"), None],
+    "augmentation": [HasMethods(["augment"]), list, tuple, None],
     "max_time": [Interval(Real, 0, None, closed="neither"), None],
     "early_stopping": ["boolean", StrOptions({"auto"})],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -172,6 +177,7 @@ def check_combinations(estimator: Any) -> None:
             "which is one direction then, or set tbptt_steps=None."
         )
     _check_frontend(estimator)
+    _check_augmentation(estimator)
     schedule = estimator.lr_schedule
     if inspect.isclass(schedule) and not issubclass(schedule, torch.optim.lr_scheduler.LRScheduler):
         raise ValueError(f"lr_schedule={schedule!r} is not a torch learning-rate scheduler class.")
@@ -190,6 +196,32 @@ def _check_frontend(estimator: Any) -> None:
             f"tbptt_steps={estimator.tbptt_steps} trains in chunks; use frontend=None, or leave "
             "tbptt_steps at None (a front end makes long sequences shorter by itself)."
         )
+
+
+def _check_augmentation(estimator: Any) -> None:
+    given = estimator.augmentation
+    if given is None:
+        return
+    if estimator.embedding_dim is not None:
+        raise ValueError(
+            "augmentation changes numbers, and embedding_dim="
+            f"{estimator.embedding_dim} says that X holds token ids; use augmentation=None and, "
+            "for example, embedding_dropout."
+        )
+    for one in given if isinstance(given, list | tuple) else [given]:
+        if not hasattr(one, "augment"):
+            raise ValueError(f"augmentation={given!r} holds {one!r}, which has no method augment.")
+        if estimator.return_sequences and getattr(one, "moves_time", False):
+            raise ValueError(
+                f"augmentation={one!r} moves steps in time, and the answers of "
+                "return_sequences=True would not follow; use one that leaves them in place."
+            )
+
+
+def spec_of_slots(estimator: Any) -> dict[str, Any]:
+    """Say what an estimator asks for beyond cells, layers and pooling, as in a spec."""
+    names = "input_dropout", "recurrent_dropout", "weight_dropout", "embedding_dropout"
+    return {**frontend_spec(estimator), **{name: getattr(estimator, name) for name in names}}
 
 
 def resolve_frontend(estimator: Any, lengths: NDArray[np.integer]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from sklearn.base import is_classifier
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skrnn import RNNClassifier, RNNRegressor
-from skrnn.nn import ConvFrontend
+from skrnn.nn import ConvFrontend, Jitter, Scaling, TimeWarp
 from skrnn.testing import sequence_estimator_checks
 
 # Every check that may fail, and why. Strict: one that passes after all is an error, too.
@@ -33,11 +33,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
 NO_WEIGHTS_IN_BATCH_NORM = {
     "check_sample_weight_equivalence_on_dense_data": "statistics of a batch know no weights",
 }
-# Laws that are not for a variant: weights as above; patches answer once per sequence only, and
-# convolutions of a user's own settings look ahead unless told not to.
+# Laws that are not for a variant: weights as above; patches answer once per sequence only, time
+# may be warped only then, and convolutions of a user's own settings look ahead unless told not to.
 NOT_WITH = {
     "patches": ["check_causality"],
     "convolutions": ["check_causality", "check_weight_is_repetition"],
+    "regularised": ["check_causality"],
     "convolutions of steps": ["check_weight_is_repetition"],
 }
 CONV = {"frontend": partial(ConvFrontend, channels=4, kernel_sizes=(3, 5), depth=2)}
@@ -45,6 +46,12 @@ STEPS: dict[str, dict[str, Any]] = {
     "steps": {"return_sequences": True},
     "patches": {"frontend": "patch"},
     "convolutions": CONV,
+    "regularised": {
+        "input_dropout": 0.2,
+        "recurrent_dropout": 0.2,
+        "weight_dropout": 0.2,
+        "augmentation": [Scaling(), TimeWarp(), Jitter()],
+    },
     "convolutions of steps": {"frontend": "conv", "return_sequences": True},
     "chunks": {"tbptt_steps": 2},
     "chunks of steps": {"return_sequences": True, "tbptt_steps": 2},

@@ -11,6 +11,7 @@ from skorch import NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
 from torch import Tensor, nn
 
+from skrnn._training._augmentation import AugmentedBatches, augmented
 from skrnn._training._batches import OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import MeanLoss
 from skrnn._training._heap import heap_for_batches
@@ -45,6 +46,9 @@ class SequenceNetMixin:
     tbptt_steps : int or None
         Time steps of a chunk, at whose start gradients stop; None trains on whole sequences.
 
+    augmentation : object with a method ``augment``, list of such or None
+        Changes the sequences of training batches.
+
     seed : int
         Decides the order of samples.
 
@@ -65,12 +69,14 @@ class SequenceNetMixin:
         gradient_clip_value: float | None = 1.0,
         autocast_dtype: torch.dtype | None = None,
         tbptt_steps: int | None = None,
+        augmentation: Any = None,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
         self.gradient_clip_value = gradient_clip_value
         self.autocast_dtype = autocast_dtype
         self.tbptt_steps = tbptt_steps
+        self.augmentation = augmentation
         self.seed = seed
         kwargs.setdefault("criterion", NoCriterion)
         super().__init__(module, **kwargs)
@@ -121,6 +127,7 @@ class SequenceNetMixin:
         batch_size: int,
         gradient_clip_value: float | None,
         tbptt_steps: int | None,
+        augmentation: Any,
     ) -> None:
         """Go on training with other settings, keeping weights and the state of the optimizer."""
         if lr != self.lr:
@@ -128,14 +135,17 @@ class SequenceNetMixin:
         self.batch_size = batch_size
         self.gradient_clip_value = gradient_clip_value
         self.tbptt_steps = tbptt_steps
+        self.augmentation = augmentation
 
     def get_iterator(
         self, dataset: SequenceDataset, training: bool = False
-    ) -> TrainBatches | ChunkBatches | OrderedBatches:
+    ) -> TrainBatches | AugmentedBatches | ChunkBatches | OrderedBatches:
         """Random batches for training, ordered ones otherwise."""
         if not training:
             return OrderedBatches(dataset, self.batch_size)
-        batches = TrainBatches(dataset, self.batch_size, self.random_state_, self.time_budget_)
+        batches = augmented(
+            TrainBatches(dataset, self.batch_size, self.random_state_, self.time_budget_), self
+        )
         if self.tbptt_steps is None or self.module_.pooling is not None:
             return batches
         return ChunkBatches(batches, self)

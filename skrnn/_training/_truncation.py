@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skrnn._training._augmentation import AugmentedBatches
 from skrnn._training._batches import Batch, TrainBatches
 from skrnn._training._randomness import own_randomness
 from skrnn.nn import EncoderState, generator_of_thread
@@ -96,14 +97,14 @@ class ChunkBatches:
 
     Parameters
     ----------
-    batches : TrainBatches
+    batches : TrainBatches or AugmentedBatches
         Whole batches.
 
     net : SequenceNetMixin
         Knows the length of a chunk, reads those without weight and trains on the others.
     """
 
-    def __init__(self, batches: TrainBatches, net: Any) -> None:
+    def __init__(self, batches: TrainBatches | AugmentedBatches, net: Any) -> None:
         self.batches = batches
         self.net = net
 

@@ -1,5 +1,6 @@
 """Recurrent networks in plain PyTorch: encoder, pooling and heads for padded batches."""
 
+from skrnn.nn.augmentation import Augmentation, Jitter, Scaling, TimeWarp
 from skrnn.nn.cells import CELLS, MAX_STEPS, CellLayer, CellLike, TorchLayer, make_layer
 from skrnn.nn.covariates import CovariateEmbedding
 from skrnn.nn.decoders import DECODERS, Decoder, DenseDecoder, SegmentDecoder
@@ -55,6 +56,7 @@ __all__ = [
     "MAX_STEPS",
     "POOLINGS",
     "SCALINGS",
+    "Augmentation",
     "CategoricalHead",
     "CellLayer",
     "CellLike",
@@ -72,6 +74,7 @@ __all__ = [
     "FrontendLike",
     "Head",
     "HeadLike",
+    "Jitter",
     "Lengths",
     "MinGRULayer",
     "MinLSTMLayer",
@@ -86,10 +89,12 @@ __all__ = [
     "QuantileHead",
     "RecurrentEncoder",
     "RecurrentLayer",
+    "Scaling",
     "SegmentDecoder",
     "SequenceNetwork",
     "State",
     "StudentTHead",
+    "TimeWarp",
     "TokenEmbedding",
     "TorchLayer",
     "ValidSteps",

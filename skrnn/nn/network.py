@@ -47,6 +47,10 @@ class SequenceNetwork(nn.Module):
         Probability of dropping a feature of the representation before the head. Values in
         `[0, 1]`.
 
+    input_dropout : float, default=0.0
+        Probability of dropping a value of the scaled input, or of the vectors of tokens. Values in
+        `[0, 1]`.
+
     See Also
     --------
     RecurrentEncoder : The recurrent layers.
@@ -78,6 +82,7 @@ class SequenceNetwork(nn.Module):
         embedding: TokenEmbedding | None = None,
         frontend: Frontend | None = None,
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if pooling is None and frontend is not None and frontend.stride > 1:
@@ -88,6 +93,7 @@ class SequenceNetwork(nn.Module):
             )
         self.scaler = scaler
         self.embedding = embedding
+        self.input_dropout = Dropout(input_dropout)
         self.frontend = frontend
         self.encoder = encoder
         self.pooling = pooling
@@ -103,7 +109,8 @@ class SequenceNetwork(nn.Module):
         spec : mapping
             `n_features`, `head` (a name in `HEADS` or a head class) and `n_outputs`, and what
             differs from the defaults among `cell`, `hidden_size`, `num_layers`, `nonlinearity`,
-            `bidirectional`, `dropout`, `pooling` (None: one output per time step),
+            `bidirectional`, `dropout`, `input_dropout`, `embedding_dropout`, `recurrent_dropout`,
+            `weight_dropout`, `label_smoothing`, `pooling` (None: one output per time step),
             `embedding_dim` with `vocabulary_size` (None: the input holds numbers, not token ids),
             `frontend` (None, a name in `FRONTENDS` or a class) with `frontend_stride` (None: its
             default), `quantiles` and `dtype` ("float32" or "float64").
@@ -147,13 +154,17 @@ class SequenceNetwork(nn.Module):
             nonlinearity=full["nonlinearity"],
             dropout=full["dropout"],
             bidirectional=full["bidirectional"],
+            weight_dropout=full["weight_dropout"],
+            recurrent_dropout=full["recurrent_dropout"],
         )
         size, pooling = encoder.output_size, None
         if full["pooling"] is not None:
             pooling = Pooling(size, full["pooling"], encoder.num_directions)
             size = pooling.output_size + (0 if frontend is None else frontend.summary_size)
-        head = make_head(full["head"], size, full["n_outputs"], full["quantiles"])
-        network = cls(encoder, pooling, head, scaler, embedding, frontend, full["dropout"])
+        further = full["n_outputs"], full["quantiles"], full["label_smoothing"]
+        head = make_head(full["head"], size, *further)
+        drops = full["dropout"], full["input_dropout"]
+        network = cls(encoder, pooling, head, scaler, embedding, frontend, *drops)
         return network.to(DTYPES[full["dtype"]])
 
     def encode(self, x: Tensor, lengths: Lengths = None) -> Tensor:
@@ -269,7 +280,7 @@ class SequenceNetwork(nn.Module):
         x = valid.fill(x, 0.0)
         if self.scaler is not None:
             x = self.scaler(x)
-        return x if self.embedding is None else self.embedding(x)
+        return self.input_dropout(x if self.embedding is None else self.embedding(x))
 
     def _read(self, x: Tensor, valid: ValidSteps) -> tuple[Tensor, ValidSteps, Tensor | None]:
         """Steps for the encoder, which of them are valid, and what goes past it to the head."""
@@ -324,7 +335,8 @@ def _embedding(full: NetworkSpec) -> TokenEmbedding | None:
         return None
     if full["vocabulary_size"] is None:
         raise ValueError("embedding_dim needs vocabulary_size, the number of token ids.")
-    return TokenEmbedding(full["vocabulary_size"], full["embedding_dim"], full["dropout"])
+    drops = full["dropout"], full["embedding_dropout"]
+    return TokenEmbedding(full["vocabulary_size"], full["embedding_dim"], *drops)
 
 
 def _frontend(full: NetworkSpec, input_size: int) -> Frontend | None:

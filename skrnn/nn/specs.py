@@ -26,6 +26,11 @@ class NetworkSpec(TypedDict):
     nonlinearity: str
     bidirectional: bool
     dropout: float
+    input_dropout: float
+    embedding_dropout: float
+    recurrent_dropout: float
+    weight_dropout: float
+    label_smoothing: float
     pooling: str | Sequence[str] | None
     embedding_dim: int | None
     vocabulary_size: int | None
@@ -44,6 +49,11 @@ NETWORK_DEFAULTS: dict[str, object] = {
     "nonlinearity": "tanh",
     "bidirectional": False,
     "dropout": 0.0,
+    "input_dropout": 0.0,
+    "embedding_dropout": 0.0,
+    "recurrent_dropout": 0.0,
+    "weight_dropout": 0.0,
+    "label_smoothing": 0.0,
     "pooling": ("mean", "max", "last"),
     "embedding_dim": None,
     "vocabulary_size": None,

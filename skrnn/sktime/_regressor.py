@@ -38,6 +38,21 @@ class RNNRegressor(TwinMixin, BaseRegressor):
     dropout : float, default=0.0
         Probability of dropping a value while training. Values in ``[0, 1)``.
 
+    input_dropout : float, default=0.0
+        Probability of dropping a value of the standardised input, or of a token's vector, while
+        training. Values in ``[0, 1)``.
+
+    recurrent_dropout : float, default=0.0
+        Probability of dropping a feature of the hidden state where it enters the next step, the
+        same features at all steps of a sequence, while training. Of ``"lstm"``, ``"gru"`` and
+        ``"rnn"``; training goes without the vendor's kernels then and takes several times as long.
+        Values in ``[0, 1)``.
+
+    weight_dropout : float, default=0.0
+        Probability of dropping a recurrent weight for a step of the training: much of the effect of
+        `recurrent_dropout`, at the speed of the kernels. Of ``"lstm"``, ``"gru"`` and ``"rnn"``.
+        Values in ``[0, 1)``.
+
     pooling : str or tuple of str, default=("mean", "max", "last")
         How the states of a sequence become one vector: ``"mean"``, ``"max"``, ``"last"``,
         ``"attention"``, or several of them, concatenated.
@@ -48,6 +63,10 @@ class RNNRegressor(TwinMixin, BaseRegressor):
 
     vocabulary_size : int or None, default=None
         Number of token ids; None takes the largest id of `fit` plus one. Values in ``[2, inf)``.
+
+    embedding_dropout : float, default=0.0
+        Probability of dropping a token everywhere in a batch, while training. Only used with
+        `embedding_dim`. Values in ``[0, 1)``.
 
     frontend : {"conv", "patch", "auto"}, callable or None, default=None
         What the recurrent layers read instead of the time steps: ``"conv"``, the map of
@@ -83,6 +102,11 @@ class RNNRegressor(TwinMixin, BaseRegressor):
     tbptt_steps : int or None, default=None
         Train in chunks of this many steps, at whose start gradients stop: less memory for long
         series. None trains on whole ones. Values in ``[1, inf)``.
+
+    augmentation : object with a method ``augment``, list of such objects or None, default=None
+        Changes the sequences of every training batch at random, as :class:`skrnn.nn.Jitter`,
+        :class:`skrnn.nn.Scaling` and :class:`skrnn.nn.TimeWarp`; several are applied one after the
+        other. Not with `embedding_dim`.
 
     max_time : float or None, default=None
         Seconds after which the training ends. Values in ``(0, inf)``.
@@ -205,9 +229,13 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         nonlinearity: str = "tanh",
         bidirectional: bool | str = "auto",
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
         pooling: str | tuple[str, ...] = ("mean", "max", "last"),
         embedding_dim: int | None = None,
         vocabulary_size: int | None = None,
+        embedding_dropout: float = 0.0,
         frontend: str | Callable | None = None,
         standardize: bool = True,
         empty: str = "error",
@@ -218,6 +246,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         batch_size: int = 32,
         gradient_clip_value: float | None = 1.0,
         tbptt_steps: int | None = None,
+        augmentation: Any = None,
         max_time: float | None = None,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
@@ -243,9 +272,13 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         self.nonlinearity = nonlinearity
         self.bidirectional = bidirectional
         self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.weight_dropout = weight_dropout
         self.pooling = pooling
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
+        self.embedding_dropout = embedding_dropout
         self.frontend = frontend
         self.standardize = standardize
         self.empty = empty
@@ -256,6 +289,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         self.batch_size = batch_size
         self.gradient_clip_value = gradient_clip_value
         self.tbptt_steps = tbptt_steps
+        self.augmentation = augmentation
         self.max_time = max_time
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

@@ -68,6 +68,19 @@ def test_dropout_acts_in_training_only():
     assert not bool((embedding.eval()(ids) == 0).any())
 
 
+def test_a_dropped_token_is_dropped_at_all_its_places():
+    embedding = TokenEmbedding(200, 3, token_dropout=0.5)
+    ids = torch.arange(1, 200).repeat(2, 1)
+    output, plain = embedding(ids), embedding.embedding(ids)
+    dropped = (output == 0).all(dim=2)
+    assert torch.equal(dropped[0], dropped[1])
+    assert 40 < int(dropped[0].sum()) < 160
+    torch.testing.assert_close(output[~dropped], 2 * plain[~dropped])
+    assert torch.equal(embedding.eval()(ids), plain)
+    with pytest.raises(ValueError, match=r"token_dropout must be in \[0, 1\), got 1"):
+        TokenEmbedding(5, 3, token_dropout=1)
+
+
 # -- front ends over time ----------------------------------------------------------------------
 
 LENGTHS = torch.tensor([9, 1, 0, 4])

@@ -291,3 +291,14 @@ def test_a_full_batch_gives_the_encoders_own_numbers():
     network = SequenceNetwork(encoder, None, make_head("normal", 4, 1))
     x = batch()
     assert torch.equal(network.encode(x), encoder(x))
+
+
+def test_input_dropout_drops_values_of_the_scaled_input_in_training_only():
+    network, seen = build(input_dropout=0.5), []
+    network.scaler.set([1.0] * 3, [2.0] * 3)
+    network.encoder.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    x = torch.full((4, 50, 3), 5.0)
+    network(x)
+    network.eval()(x)
+    assert set(seen[0].unique().tolist()) == {0.0, 4.0}
+    assert set(seen[1].unique().tolist()) == {2.0}
