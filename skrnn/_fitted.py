@@ -17,6 +17,7 @@ from skrnn._sequences import Sequences
 from skrnn._targets import split_steps
 from skrnn._training import (
     SequenceDataset,
+    attention_weights,
     device_or_cpu,
     network_from_state,
     network_to_state,
@@ -47,14 +48,17 @@ class FittedNetMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         return self._run_sequences(sequences, encode), sequences
 
     def _run_sequences(self, sequences: Sequences, encode: bool = False) -> Tensor:
-        dataset = SequenceDataset(
+        size = max(self.batch_size, INFERENCE_BATCH_SIZE)
+        return self.net_.predict_flat(self._plain_dataset(sequences), size, encode).double()
+
+    def _plain_dataset(self, sequences: Sequences) -> SequenceDataset:
+        """Sequences without targets, as the network reads them."""
+        return SequenceDataset(
             sequences,
             per_step=self._per_step,
             dtype=torch_dtype(self._spec["dtype"]),
             device=self.net_.device,
         )
-        size = max(self.batch_size, INFERENCE_BATCH_SIZE)
-        return self.net_.predict_flat(dataset, size, encode).double()
 
     def _head(self) -> Any:
         """The head on the CPU in float64, where predictions are made."""
@@ -89,6 +93,42 @@ class FittedNetMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """
         flat, sequences = self._run(X, encode=True)
         return self._per_sequence(flat.numpy(), sequences)
+
+    def attention_weights(self, X: Any) -> list[NDArray[np.float64]]:
+        """Say how much each time step counts in the pooling of a sequence.
+
+        Only with ``"attention"`` in `pooling`. The weights are those of the states, which have read
+        other steps too: they show where the network looks, not what every step is worth.
+
+        Parameters
+        ----------
+        X : array-like, frame or collection
+            Sequences, as in `fit`.
+
+        Returns
+        -------
+        weights : list of ndarray of shape (n_timesteps_i,) or (attention_heads, n_timesteps_i)
+            One array per sequence, with a row for each head if there are several; a row sums to 1.
+            Steps that a front end makes one of share its weight equally.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+
+        ValueError
+            If the network was fitted without attention.
+        """
+        check_is_fitted(self)
+        pooling = self._spec["pooling"]
+        if pooling is None or "attention" not in pooling:
+            asked = "return_sequences=True" if pooling is None else f"pooling={pooling}"
+            raise ValueError(
+                f"a network with {asked} has no attention weights; fit with pooling='attention', "
+                "or with 'attention' among others, and one answer per sequence."
+            )
+        dataset = self._plain_dataset(self._check_sequences(X, reset=False))
+        return attention_weights(self.net_, dataset, max(self.batch_size, INFERENCE_BATCH_SIZE))
 
     # Lists of arrays have no columns: without names scikit-learn makes no frame of them.
     @available_if(lambda self: not self.return_sequences)

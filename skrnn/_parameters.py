@@ -27,6 +27,7 @@ CONSTRAINTS: dict[str, Any] = {
     "weight_dropout": [Interval(Real, 0, 1, closed="left")],
     "embedding_dropout": [Interval(Real, 0, 1, closed="left")],
     "pooling": [StrOptions(set(POOLINGS)), tuple, list],
+    "attention_heads": [Interval(Integral, 1, None, closed="left")],
     "embedding_dim": [Interval(Integral, 1, None, closed="left"), None],
     "vocabulary_size": [Interval(Integral, 2, None, closed="left"), None],
     "frontend": [StrOptions({*FRONTENDS, "auto"}), callable, None],
@@ -220,8 +221,9 @@ def _check_augmentation(estimator: Any) -> None:
 
 def spec_of_slots(estimator: Any) -> dict[str, Any]:
     """Say what an estimator asks for beyond cells, layers and pooling, as in a spec."""
-    names = "input_dropout", "recurrent_dropout", "weight_dropout", "embedding_dropout"
-    return {**frontend_spec(estimator), **{name: getattr(estimator, name) for name in names}}
+    names = ["input_dropout", "recurrent_dropout", "weight_dropout", "embedding_dropout"]
+    values = {name: getattr(estimator, name) for name in [*names, "attention_heads"]}
+    return {**frontend_spec(estimator), **values}
 
 
 def resolve_frontend(estimator: Any, lengths: NDArray[np.integer]) -> dict[str, Any]:

@@ -45,6 +45,7 @@ CONV = {"frontend": partial(ConvFrontend, channels=4, kernel_sizes=(3, 5), depth
 STEPS: dict[str, dict[str, Any]] = {
     "steps": {"return_sequences": True},
     "patches": {"frontend": "patch"},
+    "heads": {"pooling": ("attention", "last"), "attention_heads": 2},
     "convolutions": CONV,
     "regularised": {
         "input_dropout": 0.2,

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from skrnn.nn.encoder import RecurrentEncoder
 from skrnn.nn.frontends import Frontend, TokenEmbedding, make_frontend
@@ -110,7 +111,8 @@ class SequenceNetwork(nn.Module):
             `n_features`, `head` (a name in `HEADS` or a head class) and `n_outputs`, and what
             differs from the defaults among `cell`, `hidden_size`, `num_layers`, `nonlinearity`,
             `bidirectional`, `dropout`, `input_dropout`, `embedding_dropout`, `recurrent_dropout`,
-            `weight_dropout`, `label_smoothing`, `pooling` (None: one output per time step),
+            `weight_dropout`, `label_smoothing`, `pooling` (None: one output per time step) with
+            `attention_heads`,
             `embedding_dim` with `vocabulary_size` (None: the input holds numbers, not token ids),
             `frontend` (None, a name in `FRONTENDS` or a class) with `frontend_stride` (None: its
             default), `quantiles` and `dtype` ("float32" or "float64").
@@ -159,7 +161,8 @@ class SequenceNetwork(nn.Module):
         )
         size, pooling = encoder.output_size, None
         if full["pooling"] is not None:
-            pooling = Pooling(size, full["pooling"], encoder.num_directions)
+            heads = full["attention_heads"]
+            pooling = Pooling(size, full["pooling"], encoder.num_directions, heads)
             size = pooling.output_size + (0 if frontend is None else frontend.summary_size)
         further = full["n_outputs"], full["quantiles"], full["label_smoothing"]
         head = make_head(full["head"], size, *further)
@@ -192,6 +195,37 @@ class SequenceNetwork(nn.Module):
         steps, valid, summary = self._read(self._features(x, valid), valid)
         pooled = self._pool(self.encoder(steps, valid), valid)
         return pooled if summary is None else torch.cat([pooled, summary], dim=1)
+
+    def attention(self, x: Tensor, lengths: Lengths = None) -> Tensor:
+        """Compute how much attention the pooling gives to each time step.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, time, features)
+            The sequences; the padding may hold anything, NaN included.
+
+        lengths : Tensor, ndarray, sequence of int or None, default=None
+            Number of valid leading steps per sequence, in `[0, time]`. None: all are valid.
+
+        Returns
+        -------
+        Tensor of shape (batch, attention_heads, time)
+            Not negative, summing to 1 over the valid steps of a sequence; 0 at padding. Steps that
+            a front end makes one of share its weight equally.
+
+        Raises
+        ------
+        ValueError
+            If "attention" is not among the poolings, or the arguments do not fit.
+        """
+        if self.pooling is None:
+            raise ValueError("there is no pooling, and no weights without pooling 'attention'.")
+        valid = ValidSteps.of(lengths, x)
+        steps, shorter, _ = self._read(self._features(x, valid), valid)
+        weights = self.pooling.weights(self.encoder(steps, shorter), shorter)
+        weights = weights.unsqueeze(1) if weights.ndim == 2 else weights
+        stride = 1 if self.frontend is None else self.frontend.stride
+        return weights if stride == 1 else _spread(weights, stride, valid)
 
     def advance(
         self, x: Tensor, state: EncoderState | None = None, lengths: Lengths = None
@@ -345,3 +379,12 @@ def _frontend(full: NetworkSpec, input_size: int) -> Frontend | None:
     # One output per time step must not see later steps unasked.
     causal = full["pooling"] is None and not full["bidirectional"]
     return make_frontend(full["frontend"], input_size, full["frontend_stride"], causal=causal)
+
+
+def _spread(weights: Tensor, stride: int, valid: ValidSteps) -> Tensor:
+    """Share weights (batch, heads, time / stride) among the valid steps (batch, time)."""
+    mask = weights.new_ones(valid.batch, valid.time)
+    mask = valid.fill(mask, 0.0)
+    whole = functional.pad(mask, (0, -valid.time % stride)).unflatten(1, (-1, stride))
+    share = whole / whole.sum(dim=2, keepdim=True).clamp(min=1)
+    return (weights.unsqueeze(3) * share.unsqueeze(1)).flatten(2)[:, :, : valid.time]

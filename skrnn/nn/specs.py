@@ -32,6 +32,7 @@ class NetworkSpec(TypedDict):
     weight_dropout: float
     label_smoothing: float
     pooling: str | Sequence[str] | None
+    attention_heads: int
     embedding_dim: int | None
     vocabulary_size: int | None
     frontend: FrontendLike | None
@@ -55,6 +56,7 @@ NETWORK_DEFAULTS: dict[str, object] = {
     "weight_dropout": 0.0,
     "label_smoothing": 0.0,
     "pooling": ("mean", "max", "last"),
+    "attention_heads": 1,
     "embedding_dim": None,
     "vocabulary_size": None,
     "frontend": None,

@@ -58,6 +58,10 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         How the states of a sequence become one vector: ``"mean"``, ``"max"``, ``"last"``,
         ``"attention"``, or several of them, concatenated.
 
+    attention_heads : int, default=1
+        Number of weightings that ``"attention"`` learns, each with a vector of its own. Values in
+        ``[1, inf)``. Only used with ``"attention"`` in `pooling`.
+
     embedding_dim : int or None, default=None
         With a number, X holds token ids (0 padding, 1 unknown) and each id becomes a learned
         vector of this size. Values in ``[1, inf)``.
@@ -229,6 +233,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         recurrent_dropout: float = 0.0,
         weight_dropout: float = 0.0,
         pooling: str | tuple[str, ...] = ("mean", "max", "last"),
+        attention_heads: int = 1,
         embedding_dim: int | None = None,
         vocabulary_size: int | None = None,
         embedding_dropout: float = 0.0,
@@ -270,6 +275,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         self.recurrent_dropout = recurrent_dropout
         self.weight_dropout = weight_dropout
         self.pooling = pooling
+        self.attention_heads = attention_heads
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
         self.embedding_dropout = embedding_dropout
