@@ -64,9 +64,9 @@ CONSTRAINTS: dict[str, Any] = {
 SHORT_SEQUENCE = 100
 # Front ends known by name make about so many steps of a sequence of the median length.
 STEPS_TO_READ = 64
-# Convolutions run over every step and learn from many of them: frontend="auto" takes patches for
-# longer sequences, and where there are fewer samples.
-LONGEST_FOR_CONV, FEWEST_FOR_CONV = 2000, 30
+# Convolutions run over every step: frontend="auto" takes patches for longer sequences, and where
+# all of them together have more steps, on which an epoch would take a core a minute or so.
+LONGEST_FOR_CONV, MOST_FOR_CONV = 2000, 1_000_000
 
 PREFIXES = ("optimizer__", "callbacks__", "lr_schedule__")
 
@@ -236,7 +236,7 @@ def resolve_frontend(estimator: Any, lengths: NDArray[np.integer]) -> dict[str, 
             or estimator.tbptt_steps is not None
             or estimator.embedding_dim is not None
         )
-        patch = median > LONGEST_FOR_CONV or len(lengths) < FEWEST_FOR_CONV
+        patch = median > LONGEST_FOR_CONV or lengths.sum() > MOST_FOR_CONV
         frontend = None if as_they_are else "patch" if patch else "conv"
     stride = max(int(np.ceil(median / STEPS_TO_READ)), 1)
     if frontend == "patch":

@@ -9,6 +9,7 @@ import pytest
 from sklearn.base import clone
 
 from skrnn import RNNClassifier, RNNRegressor
+from skrnn._parameters import resolve_frontend
 from skrnn.nn import ConvFrontend, Frontend, PatchFrontend
 from skrnn.sktime import RNNClassifier as SktimeClassifier
 
@@ -37,14 +38,19 @@ def test_the_stride_leaves_some_64_steps(name: str, n_steps: int, stride: int) -
     ("n_steps", "n_samples", "expected"),
     [
         (100, 4, None),
-        (101, 29, PatchFrontend),
-        (101, 30, ConvFrontend),
-        (2001, 30, PatchFrontend),
+        (101, 4, "conv"),
+        (2000, 500, "conv"),
+        (2000, 501, "patch"),
+        (2001, 4, "patch"),
     ],
 )
 def test_auto_goes_by_length_and_number(n_steps: int, n_samples: int, expected: Any) -> None:
-    module = fitted(n_steps, n_samples, frontend="auto", batch_size=32).net_.module_
-    assert expected is type(module.frontend) or module.frontend is expected
+    lengths = np.full(n_samples, n_steps)
+    assert resolve_frontend(RNNClassifier(frontend="auto"), lengths)["frontend"] == expected
+
+
+def test_auto_reaches_the_network() -> None:
+    assert isinstance(fitted(110, frontend="auto").net_.module_.frontend, ConvFrontend)
 
 
 @pytest.mark.parametrize("params", [{"tbptt_steps": 50}, {"embedding_dim": 2}])
