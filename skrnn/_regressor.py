@@ -163,7 +163,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
     augmentation : object with a method ``augment``, list of such objects or None, default=None
         Changes the sequences of every training batch at random, as :class:`skrnn.nn.Jitter`,
         :class:`skrnn.nn.Scaling` and :class:`skrnn.nn.TimeWarp`; several are applied one after the
-        other. Not with `embedding_dim`.
+        other. Not with `embedding_dim`. Read more in the :ref:`User Guide <regularisation>`.
 
     max_time : float or None, default=None
         Seconds after which the training ends; the schedule is planned to end with it. Values in

@@ -87,7 +87,6 @@ CONFORMING = [
     classifier(class_weight="balanced"),
     classifier(tbptt_steps=5),
     regressor(tbptt_steps=5, lr=0.02),
-    classifier(frontend="patch"),
     regressor(frontend="patch"),
 ]
 
@@ -106,7 +105,7 @@ def test_in_float32_all_but_the_named_check_pass(estimator: Any, check: Any) -> 
 
 
 @parametrize_with_checks(
-    [classifier(**CONV), regressor(**CONV)],
+    [classifier(**CONV)],
     expected_failed_checks=lambda estimator: NO_WEIGHTS_IN_BATCH_NORM,
 )
 def test_with_convolutions_all_but_the_named_check_pass(estimator: Any, check: Any) -> None:
