@@ -4,13 +4,13 @@ The yardstick is a training loop in bare PyTorch as an expert writes it by hand:
 index, no loader, fused Adam, clipped gradients, and the network of the estimator under test.
 """
 
-import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from _speed_processes import peers_elsewhere
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
@@ -210,25 +210,30 @@ def sktime_fit(name: str, task: Task) -> float:
     return time.perf_counter() - start
 
 
-def keras_fit(task: Task, cell: str = "lstm") -> float:
-    """Keras on whichever backend KERAS_BACKEND names."""
-    import keras
-
-    start = time.perf_counter()
-    layer = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU}[cell]
-    model = keras.Sequential(
-        [keras.Input(task.X.shape[1:]), layer(task.hidden_size), keras.layers.Dense(2)]
-    )
-    model.compile(
-        keras.optimizers.Adam(LEARNING_RATE, clipnorm=1.0),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
-    model.fit(task.X, task.y, batch_size=task.batch_size, epochs=task.epochs, verbose=0)
-    return time.perf_counter() - start
-
-
 def peers(task: Task) -> Iterator[tuple[str, Callable[[], float]]]:
-    """The other packages that are installed here."""
+    """The other packages, here or in the folders that were named."""
     yield "skorch", lambda: skorch_fit(task)
-    if importlib.util.find_spec("keras"):
-        yield "keras", lambda: keras_fit(task)
+    job = {name: getattr(task, name) for name in ("X", "y", "batch_size", "epochs", "hidden_size")}
+    yield from peers_elsewhere(("keras", "keras-tensorflow"), lambda: job)
+
+
+def one_by_one(task: Task) -> tuple[Callable[[], float], Callable[[], float]]:
+    """Seconds per prediction of one sequence, of the bare network and of ours."""
+    network = BareNetwork("lstm", task.n_features, task.hidden_size).eval()
+    model = ours(task).fit(task.X[:64], task.y[:64])
+    n = 300
+
+    def bare() -> float:
+        start = time.perf_counter()
+        with torch.inference_mode():
+            for x in task.X[:n]:
+                network(torch.from_numpy(x)[None]).argmax(1)
+        return (time.perf_counter() - start) / n
+
+    def own() -> float:
+        start = time.perf_counter()
+        for x in task.X[:n]:
+            model.predict(x[None])
+        return (time.perf_counter() - start) / n
+
+    return bare, own

@@ -3,9 +3,14 @@
     python benchmarks/speed.py                     # every case
     python benchmarks/speed.py --case fit ragged   # some of them
     OMP_NUM_THREADS=1 python benchmarks/speed.py   # with one thread for all contenders
+    python benchmarks/speed.py --case others --peer-path keras=FOLDER darts=FOLDER
 
 Contenders of a case take turns for `--rounds` rounds; the table gives medians and their ratio to
 the first one, which is the yardstick. Ratios are worth comparing, seconds are those of one machine.
+
+keras, keras-tensorflow, darts and neuralforecast run in processes of their own, from folders that
+`pip install --target FOLDER ...` makes, so that their dependencies need not fit ours; FOLDER may
+be several, separated as in PYTHONPATH. Starting the process and imports are not timed.
 """
 
 import argparse
@@ -26,6 +31,7 @@ from _speed_contenders import (
     bare_fit,
     bare_predict,
     equal_task,
+    one_by_one,
     ours,
     ours_fit,
     ours_predict,
@@ -33,6 +39,9 @@ from _speed_contenders import (
     ragged_task,
     sktime_fit,
 )
+from _speed_processes import FOLDERS, peers_elsewhere, side_by_side
+from _speed_windows import WindowTask, bare_windows_fit, ours_windows_fit, waves
+from joblib import Parallel, delayed
 from sklearn.model_selection import GridSearchCV
 
 import skrnn
@@ -174,25 +183,84 @@ def others() -> Iterator[tuple[str, Contenders]]:
         )
 
 
-def search() -> Iterator[tuple[str, Contenders]]:
-    """Search a grid with one process and with two."""
-    task: Task = equal_task(3_000, 50, batch_size=32)
-    grid = {"lr": [1e-3, 3e-3], "hidden_size": [32, 48, 64]}
+def _forecasters(title: str, task: WindowTask) -> tuple[str, Contenders]:
+    others = peers_elsewhere(
+        ("keras", "keras-tensorflow", "darts", "neuralforecast"), lambda: task.job()
+    )
+    return title, {
+        BARE: lambda: bare_windows_fit(task),
+        "skrnn": lambda: ours_windows_fit(task),
+        **dict(others),
+    }
 
-    def run(n_jobs: int) -> float:
+
+def windows() -> Iterator[tuple[str, Contenders]]:
+    """Train on the windows of one series, in other packages too."""
+    for horizon in (1, 24):
+        yield _forecasters(
+            f"fit, windows of 48 of 20 000 steps, horizon {horizon}, hidden 32, batch 64",
+            waves(1, 20_000, horizon=horizon),
+        )
+
+
+def long() -> Iterator[tuple[str, Contenders]]:
+    """Train on the windows of a long series."""
+    task = waves(1, 1_000_000, 8, batch_size=1024)
+    yield (
+        "fit, windows of 48 of 1 000 000 x 8 steps, horizon 1, hidden 32, batch 1 024",
+        {BARE: lambda: bare_windows_fit(task), "skrnn": lambda: ours_windows_fit(task)},
+    )
+
+
+def panel() -> Iterator[tuple[str, Contenders]]:
+    """Train one network on the windows of many series, in other packages too."""
+    yield _forecasters(
+        "fit, windows of 48 of 1 000 series of 72 steps, horizon 1, hidden 32, batch 64",
+        waves(1_000, 72),
+    )
+
+
+def latency() -> Iterator[tuple[str, Contenders]]:
+    """Predict one sequence at a time."""
+    bare, own = one_by_one(equal_task(300, 50))
+    yield (
+        "predict one sequence of 50 x 8, hidden 64, seconds per call",
+        {BARE: bare, "skrnn, checks included": own},
+    )
+
+
+def search() -> Iterator[tuple[str, Contenders]]:
+    """Search a grid with one process and with two, and what two processes can do here at all."""
+    task: Task = equal_task(3_000, 50, batch_size=32)
+    # The slow settings first: no process is left alone with one of them.
+    grid = {"hidden_size": [64, 32], "lr": [3e-4, 1e-3, 3e-3, 1e-2, 3e-2]}
+
+    def run(n_jobs: int, running: bool = False) -> float:
+        if running:
+            ours_fit(task, max_epochs=1)
+            few = (equal_task(64, 50) for _ in range(2 * n_jobs))
+            Parallel(n_jobs)(delayed(ours_fit)(small) for small in few)
         start = time.perf_counter()
         model: RNNClassifier = ours(task, max_epochs=10)
-        GridSearchCV(model, grid, cv=4, n_jobs=n_jobs, refit=False).fit(task.X, task.y)
+        GridSearchCV(model, grid, cv=5, n_jobs=n_jobs, refit=False).fit(task.X, task.y)
         return time.perf_counter() - start
 
     yield (
-        "grid search: 6 settings, 4 folds, 10 epochs of 2 250 x 50 x 8",
-        {"n_jobs=1": lambda: run(1), "n_jobs=2": lambda: run(2)},
+        "grid search: 10 settings, 5 folds, 10 epochs of 2 400 x 50 x 8",
+        {
+            "n_jobs=1": lambda: run(1),
+            "n_jobs=2": lambda: run(2),
+            "n_jobs=2, workers running": lambda: run(2, running=True),
+        },
+    )
+    yield (
+        "side by side: 5 epochs of 10 000 x 50 x 8 in each process, one thread",
+        {f"{BARE}, one process": lambda: side_by_side(1), "two processes": lambda: side_by_side(2)},
     )
 
 
 CASES = {f.__name__: f for f in (fit, ragged, predict, overhead, busy, cells, precision, others)}
-CASES["search"] = search
+CASES |= {f.__name__: f for f in (windows, long, panel, latency, search)}
 
 
 def report(title: str, contenders: Contenders, rounds: int) -> None:
@@ -208,7 +276,7 @@ def report(title: str, contenders: Contenders, rounds: int) -> None:
     first = next(iter(medians.values()))
     print(f"\n### {title}\n\n| contender | median, s | ratio | rounds |\n|---|---|---|---|")
     for name, value in medians.items():
-        print(f"| {name} | {value:.3f} | {value / first:.2f} | {rounds} |", flush=True)
+        print(f"| {name} | {value:.4g} | {value / first:.2f} | {rounds} |", flush=True)
 
 
 def machine() -> str:
@@ -226,7 +294,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--case", nargs="+", choices=CASES, default=[*CASES])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peer-path", nargs="+", default=[], metavar="NAME=FOLDER")
     args = parser.parse_args()
+    FOLDERS.update(pair.split("=", 1) for pair in args.peer_path)
     warnings.simplefilter("ignore")
     print(machine())
     for name in args.case:

@@ -32,7 +32,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": r"/plot_",
-    "ignore_pattern": r"quickstart\.py",
+    "ignore_pattern": r"(quickstart|several_processes)\.py",
     "abort_on_example_error": True,
     "download_all_examples": False,
     "show_memory": False,

@@ -22,14 +22,16 @@ from skrnn._parameters import (
     spec_of_slots,
     torch_dtype,
 )
-from skrnn._sequences import Sequences
-from skrnn._targets import Samples, check_weights, split_steps, weighted_moments
+from skrnn._stored import AnySequences, StoredSequences
+from skrnn._stores import targets_beside
+from skrnn._targets import Samples, check_weights, split_steps
 from skrnn._training import (
     ScikitLearnBridge,
     SequenceDataset,
     TrainingPlan,
     building,
     own_randomness,
+    processes_of,
     resolve_device,
     resolve_optimizer,
     resolve_precision,
@@ -70,15 +72,18 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, groups: Any, classes: Any = None
     ) -> RecurrentEstimator:
-        with self._all_or_nothing():
+        processes = processes_of(self.accelerator)
+        with self._all_or_nothing(), processes.together():
             check_combinations(self)
             warm = self.warm_start and hasattr(self, "net_")
             samples = self._prepare(X, y, sample_weight, reset=not warm, classes=classes)
-            seed = int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+            state = check_random_state(self.random_state)
+            seed = int(processes.agreed(state.randint(np.iinfo(np.int32).max)))
             training, validation = self._hold_out(samples, groups, seed)
+            processes.compare(self.get_params(deep=False), _arrays(training, validation))
             # What is copied by now would stay in memory during the training.
             del samples
-            device = resolve_device(self.device)
+            device = resolve_device(self.device, self.accelerator)
             with own_randomness(seed, device):
                 if warm:
                     network = copy.deepcopy(self.net_.module_)
@@ -102,21 +107,24 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         self, X: Any, y: Any, sample_weight: Any, classes: Any = None
     ) -> RecurrentEstimator:
         first = not hasattr(self, "net_")
-        with self._all_or_nothing():
+        processes = processes_of(self.accelerator)
+        with self._all_or_nothing(), processes.together():
             check_combinations(self)
             samples = self._prepare(X, y, sample_weight, reset=first, classes=classes)
             samples = samples.without_zero_weights()
             self._learn_weights(samples)
             samples = self._weigh(samples)
-            device = resolve_device(self.device)
+            processes.compare(self.get_params(deep=False), _arrays(samples, None))
+            device = resolve_device(self.device, self.accelerator)
             state = check_random_state(self.random_state) if first else self.net_.random_state_
-            seed = int(state.randint(np.iinfo(np.int32).max))
+            seed = int(processes.agreed(state.randint(np.iinfo(np.int32).max)))
             with own_randomness(seed, device):
                 if first:
                     self.net_ = self._make_net(self._build_network(samples), device, seed)
                     self.net_.initialize()
                 else:
                     self.net_ = copy.deepcopy(self.net_)
+                    self.net_.processes = processes
                     self.net_.adopt(
                         self.lr,
                         self.batch_size,
@@ -173,7 +181,10 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             )
 
     def _check(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Samples:
+        targets_beside(X, y, read=False)
         sequences = self._check_sequences(X, reset=reset, fitting=True)
+        if y is None and isinstance(sequences, StoredSequences):
+            y = sequences.store.targets
         target = self._check_target(y, sequences)
         weight = check_weights(sample_weight, sequences, self.return_sequences)
         return Samples(sequences, target, weight, self.return_sequences)
@@ -190,7 +201,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
     def _learn_weights(self, training: Samples) -> None:
         """Learn weights of the estimator's own from the training part; none by default."""
 
-    def _check_sequences(self, X: Any, reset: bool, fitting: bool = False) -> Sequences:
+    def _check_sequences(self, X: Any, reset: bool, fitting: bool = False) -> AnySequences:
         # A fitted network reads what it was built for, whatever the parameters say by now.
         embedding_dim = self.embedding_dim if reset else self._spec["embedding_dim"]
         dtype = self.dtype if reset else self._spec["dtype"]
@@ -206,6 +217,8 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             allow_empty=self.empty == "zero_state" or (per_step and not fitting),
             tokens=tokens,
             scale_warning=not (self.standardize or tokens),
+            stored=True,
+            keep_targets=fitting,
         )
         if tokens:
             self._check_vocabulary(sequences, reset)
@@ -213,12 +226,12 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             self.__dict__.pop("vocabulary_size_", None)
         return sequences
 
-    def _check_vocabulary(self, sequences: Sequences, reset: bool) -> None:
-        largest = int(sequences.values.max(initial=0))
+    def _check_vocabulary(self, sequences: AnySequences, reset: bool) -> None:
+        largest = int(sequences.peak())
         if reset:
             self.vocabulary_size_ = self.vocabulary_size or max(largest + 1, 2)
         if largest >= self.vocabulary_size_:
-            i, _ = sequences.find(sequences.values[:, 0] == largest)
+            i = sequences.holder(largest)
             raise ValueError(
                 f"token id {largest} in sequence {i} is outside the vocabulary of "
                 f"{self.vocabulary_size_}; map unknown tokens to 1, or set vocabulary_size."
@@ -244,7 +257,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             return samples, self._check(split[0], split[1], None, reset=False)
         n_samples = len(samples.sequences)
         if groups is not None:
-            check_consistent_length(samples.sequences.starts, groups)
+            check_consistent_length(samples.sequences.lengths, groups)
         enough = n_samples >= HOLDOUT_FROM or split is not None
         if not (enough if self.early_stopping == "auto" else self.early_stopping):
             return samples, None
@@ -283,8 +296,7 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         with building():
             network = SequenceNetwork.build(self._spec)
         if self.standardize and network.scaler is not None:
-            moments = weighted_moments(samples.sequences.values, samples.step_weight())
-            network.scaler.set(*moments)
+            network.scaler.set(*samples.moments())
         self._learn_scale(samples, network.head)
         network.head.initialize(torch.as_tensor(self._encode_target(samples)))
         return network
@@ -323,10 +335,13 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
             gradient_clip_value=self.gradient_clip_value,
             tbptt_steps=self.tbptt_steps,
             augmentation=self.augmentation,
-            autocast_dtype=resolve_precision(precision or self.precision, device, self.dtype),
+            autocast_dtype=resolve_precision(
+                precision or self.precision, device, self.dtype, self.accelerator
+            ),
             callbacks=callbacks,
             device=str(device),
             seed=seed,
+            processes=processes_of(self.accelerator),
             train_split=None,
             verbose=0,
             **self._net_options(),
@@ -390,3 +405,17 @@ class RecurrentEstimator(NetParamsMixin, CallbackSupportMixin, FittedNetMixin, B
         tags.input_tags.allow_nan = self.n_channels is not None
         tags.non_deterministic = False
         return tags
+
+
+def _arrays(training: Samples, validation: Samples | None) -> dict[str, np.ndarray | None]:
+    """All that a training reads, by what it is called."""
+    kinds = training.sequences.traces()
+    found: dict[str, np.ndarray | None] = {}
+    for part, samples in (("training", training), ("validation", validation)):
+        seen: dict[str, np.ndarray | None] = {
+            "y": None if samples is None else samples.target,
+            "sample_weight": None if samples is None else samples.weight,
+        }
+        seen |= dict.fromkeys(kinds) if samples is None else samples.sequences.traces()
+        found |= {f"{name} of the {part} part": array for name, array in seen.items()}
+    return found

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skrnn._base import RecurrentEstimator
 from skrnn._parameters import CONSTRAINTS
+from skrnn._stores import targets_beside
 from skrnn._targets import LabelEncoding, Samples, check_labels
 from skrnn._training import SequenceNetClassifier
 from skrnn.metrics import sequence_accuracy_score
@@ -200,9 +201,16 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"`` takes CUDA when
         present, else the CPU.
 
+    accelerator : accelerate.Accelerator or None, default=None
+        Trains in all processes of this accelerator, see :ref:`processes`. Every process calls `fit`
+        with the same data; `batch_size` counts the sequences of all. Clones share it, copies and
+        pickles come back without one.
+
     n_threads : int, "auto" or None, default="auto"
         Threads of a training on the CPU, restored after it. ``"auto"`` takes one for small steps
         and times a few of the others for the fastest number up to torch's; None leaves torch's.
+        A task of a parallel search, and a process that trains together with others, takes its share
+        of the cores at most.
 
     dtype : {"float32", "float64"}, default="float32"
         Type of weights and inputs. float64 is exact enough for conformance tests and several times
@@ -342,6 +350,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         net_params: dict[str, Any] | None = None,
         warm_start: bool = False,
         device: str = "auto",
+        accelerator: Any = None,
         n_threads: int | str | None = "auto",
         dtype: str = "float32",
         precision: str = "float32",
@@ -387,6 +396,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.net_params = net_params
         self.warm_start = warm_start
         self.device = device
+        self.accelerator = accelerator
         self.n_threads = n_threads
         self.dtype = dtype
         self.precision = precision
@@ -394,7 +404,9 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> RNNClassifier:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None
+    ) -> RNNClassifier:
         """Fit the network.
 
         Parameters
@@ -402,11 +414,14 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         X : array-like, frame or collection
             Sequences: a 3-D array of shape (n_samples, n_timesteps, n_features) whose trailing
             all-NaN steps are padding, a 2-D array of univariate sequences, or a collection of
-            arrays of shape (n_timesteps_i, n_features).
+            arrays of shape (n_timesteps_i, n_features). Memory-mapped and zarr arrays, a
+            :class:`torch.utils.data.Dataset` with a length, and Arrow data sets are read a batch
+            at a time, see :ref:`larger_than_memory`.
 
-        y : array-like of shape (n_samples,) or (n_samples, n_labels), or list of arrays
+        y : array-like of shape (n_samples,) or (n_samples, n_labels), list of arrays, default=None
             Labels of any type; an indicator matrix for several labels at once; with
             ``return_sequences=True`` one array of labels per sequence, as long as the sequence.
+            None takes them from X, a data set whose items are (x, y).
 
         sample_weight : array-like of shape (n_samples,) or list of arrays, default=None
             Weights of the sequences, or of the steps with ``return_sequences=True``. Weight 2 means
@@ -432,7 +447,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+        self, X: Any, y: Any = None, classes: Any = None, sample_weight: Any = None
     ) -> RNNClassifier:
         """Train for one epoch on the given sequences, at a constant learning rate.
 
@@ -444,7 +459,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         X : array-like, frame or collection
             Sequences, as in `fit`.
 
-        y : array-like of shape (n_samples,) or (n_samples, n_labels), or list of arrays
+        y : array-like of shape (n_samples,) or (n_samples, n_labels), list of arrays, default=None
             Labels, as in `fit`.
 
         classes : array-like of shape (n_classes,), default=None
@@ -545,7 +560,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
             scores = scores[:, 1] - scores[:, 0]
         return self._per_sequence(scores, sequences)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Accuracy of the predicted labels.
 
         Parameters
@@ -553,8 +568,8 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         X : array-like, frame or collection
             Sequences, as in `fit`.
 
-        y : array-like of shape (n_samples,) or (n_samples, n_labels), or list of arrays
-            True labels.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels), list of arrays, default=None
+            True labels. None takes them from X as in `fit`.
 
         sample_weight : array-like of shape (n_samples,) or list of arrays, default=None
             Weights.
@@ -566,6 +581,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
             counts; for indicator targets the share of rows with every label correct.
         """
         check_is_fitted(self)
+        y = targets_beside(X, y, read=True)
         if self._per_step:
             return sequence_accuracy_score(
                 self._true_steps(X, y), self.predict(X), sample_weight=sample_weight

@@ -65,7 +65,7 @@ def to_sequences(X: Any, name: str, dtype: Any) -> Sequences | Any:
 def windows_to_sequences(X: Windows, dtype: Any) -> Sequences:
     """Read windows where they lie, with values of the wanted dtype."""
     sequences = Sequences.from_windows(X)
-    return sequences.with_values(_cast(sequences.values, 0, dtype))
+    return sequences.with_values(cast(sequences.values, 0, dtype))
 
 
 # -- recognising a container ------------------------------------------------------------------
@@ -76,7 +76,7 @@ def _to_numpy(X: Any, name: str) -> Any:
     _refuse_what_is_no_list(X, name)
     kind = type(X).__module__.split(".")[0]
     if kind == "torch":
-        return _tensor_to_numpy(X)
+        return tensor_to_numpy(X)
     if kind == "awkward":
         raise TypeError(f"{name} does not accept awkward arrays; pass ak.to_list(X) instead.")
     if kind in ("polars", "pyarrow") and not hasattr(X, "columns"):
@@ -134,7 +134,7 @@ def _is_box(X: list[Any] | tuple[Any, ...]) -> bool:
     return len(shapes) == 1 and isinstance(shape := shapes.pop(), tuple) and len(shape) == 2
 
 
-def _tensor_to_numpy(tensor: Any) -> NDArray:
+def tensor_to_numpy(tensor: Any) -> NDArray:
     tensor = tensor.detach().cpu()
     # numpy has no bfloat16.
     return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
@@ -221,13 +221,13 @@ def _from_cells(columns: list[list[NDArray]], names: list[str] | None, dtype: An
                 f"sequence {i} has features of different lengths {sorted(lengths)}; "
                 "all list columns of a row must hold the same number of steps."
             )
-        items.append(np.column_stack([_cast(cell, i, dtype) for cell in cells]))
+        items.append(np.column_stack([cast(cell, i, dtype) for cell in cells]))
     sequences = Sequences.from_list(items)
     return replace(sequences, feature_names=None if names is None else tuple(names))
 
 
 def _from_items(items: list[Any], name: str, dtype: Any) -> Sequences:
-    arrays = [_as_steps(item, i, name, dtype) for i, item in enumerate(items)]
+    arrays = [as_steps(item, i, name, dtype) for i, item in enumerate(items)]
     filled = [array for array in arrays if len(array)]
     width = filled[0].shape[1] if filled else arrays[0].shape[1]
     for i, array in enumerate(arrays):
@@ -241,7 +241,7 @@ def _from_items(items: list[Any], name: str, dtype: Any) -> Sequences:
     return replace(Sequences.from_list(arrays), feature_names=_common_names(items))
 
 
-def _as_steps(item: Any, i: int, name: str, dtype: Any) -> NDArray:
+def as_steps(item: Any, i: int, name: str, dtype: Any) -> NDArray:
     """One sequence as (n_timesteps, n_features) of the wanted dtype."""
     if isinstance(item, str | bytes):
         raise TypeError(
@@ -249,9 +249,9 @@ def _as_steps(item: Any, i: int, name: str, dtype: Any) -> NDArray:
             "skrnn.preprocessing.SequenceTokenizer first."
         )
     if type(item).__module__.split(".")[0] == "torch":
-        item = _tensor_to_numpy(item)
+        item = tensor_to_numpy(item)
     try:
-        array = _cast(_to_array(item, i), i, dtype)
+        array = cast(_to_array(item, i), i, dtype)
     except (TypeError, ValueError) as error:
         _refuse_column_of_sequence(item, i, error)
         raise
@@ -296,8 +296,8 @@ def _frame_to_numpy(frame: Any, i: int) -> NDArray:
         ) from error
 
 
-def _cast(array: NDArray, i: int, dtype: Any) -> NDArray:
-    """Cast numbers to `dtype`, refuse everything else and values that overflow it."""
+def cast(array: NDArray, i: int, dtype: Any) -> NDArray:
+    """Cast numbers to `dtype` and refuse everything else; what overflows becomes infinite."""
     if array.dtype.kind in "biuf":
         with np.errstate(over="ignore"):
             cast = array.astype(dtype, copy=False)
@@ -426,7 +426,7 @@ def _from_3d(X: NDArray, dtype: Any) -> Sequences:
         raise ValueError(f"Found array with 0 feature(s) (shape={X.shape}).")
     if X.dtype.kind not in "biufc" and X.dtype != object:
         raise ValueError(f"X has dtype {X.dtype}; sequences must hold numbers.")
-    X = _cast(X, 0, dtype)
+    X = cast(X, 0, dtype)
     return Sequences.from_padded(X, padded_lengths(X))
 
 

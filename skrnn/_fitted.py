@@ -12,8 +12,8 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skrnn._parameters import torch_dtype
-from skrnn._sequences import Sequences
+from skrnn._parameters import AcceleratorMixin, torch_dtype
+from skrnn._stored import AnySequences
 from skrnn._targets import split_steps
 from skrnn._training import (
     SequenceDataset,
@@ -27,7 +27,7 @@ from skrnn._training import (
 INFERENCE_BATCH_SIZE = 64
 
 
-class FittedNetMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class FittedNetMixin(AcceleratorMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     """Everything that needs ``net_`` and nothing that makes it.
 
     The estimator brings its parameters, ``_check_sequences`` to read X and ``_make_net`` to hold a
@@ -41,17 +41,17 @@ class FittedNetMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     _check_sequences: Any
     _make_net: Any
 
-    def _run(self, X: Any, encode: bool = False) -> tuple[Tensor, Sequences]:
+    def _run(self, X: Any, encode: bool = False) -> tuple[Tensor, AnySequences]:
         """Raw outputs (or representations) in float64, in order and on the CPU."""
         check_is_fitted(self)
         sequences = self._check_sequences(X, reset=False)
         return self._run_sequences(sequences, encode), sequences
 
-    def _run_sequences(self, sequences: Sequences, encode: bool = False) -> Tensor:
+    def _run_sequences(self, sequences: AnySequences, encode: bool = False) -> Tensor:
         size = max(self.batch_size, INFERENCE_BATCH_SIZE)
         return self.net_.predict_flat(self._plain_dataset(sequences), size, encode).double()
 
-    def _plain_dataset(self, sequences: Sequences) -> SequenceDataset:
+    def _plain_dataset(self, sequences: AnySequences) -> SequenceDataset:
         """Sequences without targets, as the network reads them."""
         return SequenceDataset(
             sequences,
@@ -64,7 +64,7 @@ class FittedNetMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
         """The head on the CPU in float64, where predictions are made."""
         return copy.deepcopy(self.net_.module_.head).cpu().double()
 
-    def _per_sequence(self, flat: NDArray, sequences: Sequences) -> Any:
+    def _per_sequence(self, flat: NDArray, sequences: AnySequences) -> Any:
         """Cut per-step results into a list, leave results per sequence as they are."""
         return split_steps(flat, sequences) if self._per_step else flat
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar
 
@@ -36,14 +35,15 @@ from skrnn._forecasting._setup import (
     warn_of_other_season,
 )
 from skrnn._forecasting._stamps import stamp_text
-from skrnn._parameters import NetParamsMixin
+from skrnn._parameters import AcceleratorMixin, NetParamsMixin
 from skrnn._sktime import SktimeMixin
+from skrnn._training import processes_of
 from skrnn.nn import DEFAULT_QUANTILES
 
 _INNER_TYPES = ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"]
 
 
-class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
+class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaster):
     """Recurrent forecaster for one series or thousands, with intervals.
 
     A native sktime forecaster: one network is trained on windows from all series of a panel or a
@@ -206,9 +206,16 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
     device : str or torch.device, default="auto"
         Where to compute; ``"auto"`` is CUDA when present, else the CPU.
 
+    accelerator : accelerate.Accelerator or None, default=None
+        Trains in all processes of this accelerator, see :ref:`processes`. Every process calls `fit`
+        with the same data; `batch_size` counts the windows of all. Clones share it, copies and
+        pickles come back without one.
+
     n_threads : int, "auto" or None, default="auto"
         Threads of a training on the CPU, restored after it. ``"auto"`` takes one for small steps
         and times a few of the others for the fastest number up to torch's; None leaves torch's.
+        A task of a parallel search, and a process that trains together with others, takes its share
+        of the cores at most.
 
     dtype : {"float32", "float64"}, default="float32"
         Type of the weights.
@@ -344,6 +351,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
         callbacks: Any = None,
         net_params: dict[str, Any] | None = None,
         device: Any = "auto",
+        accelerator: Any = None,
         n_threads: int | str | None = "auto",
         dtype: str = "float32",
         precision: str = "float32",
@@ -392,6 +400,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
         self.callbacks = callbacks
         self.net_params = net_params
         self.device = device
+        self.accelerator = accelerator
         self.n_threads = n_threads
         self.dtype = dtype
         self.precision = precision
@@ -408,28 +417,30 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
             return super()._check_X_y(X, y, **options)
 
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> RNNForecaster:
-        self._check_params()
-        # sktime also remembers the horizon of `predict`, which is none of `score`.
-        self._fh_in_fit = fh is not None
-        panel, X = self._read(y), self._rows_of(X, y)
-        pretrained = getattr(self, "pretrained_model_", None)
-        if pretrained is None:
-            model = self._fit_model(panel, X, fh)
-        else:
-            self._check_columns(panel, pretrained)
-            warn_of_other_season(self.sp, panel, pretrained.period)
-            self._history = History.of(panel, X, pretrained.inputs)
-            pretrained.inputs.warn_of_unseen(X, pretrained.inputs.columns)
-            model = copy.copy(pretrained).adapt(panel, self._history.arrays())
-        self._conclude("model_", model)
+        with processes_of(self.accelerator).together():
+            self._check_params()
+            # sktime also remembers the horizon of `predict`, which is none of `score`.
+            self._fh_in_fit = fh is not None
+            panel, X = self._read(y), self._rows_of(X, y)
+            pretrained = getattr(self, "pretrained_model_", None)
+            if pretrained is None:
+                model = self._fit_model(panel, X, fh)
+            else:
+                self._check_columns(panel, pretrained)
+                warn_of_other_season(self.sp, panel, pretrained.period)
+                self._history = History.of(panel, X, pretrained.inputs)
+                pretrained.inputs.warn_of_unseen(X, pretrained.inputs.columns)
+                model = pretrained.copy(self.accelerator).adapt(panel, self._history.arrays())
+            self._conclude("model_", model)
         return self
 
     def _pretrain(self, y: pd.DataFrame, X: pd.DataFrame | None = None, fh: Any = None) -> Any:
-        self._check_params()
-        model = self._fit_model(self._read(y), self._rows_of(X, y), fh)
-        # Only the networks are kept, not the data they were trained on.
-        del self._history
-        self._conclude("pretrained_model_", model)
+        with processes_of(self.accelerator).together():
+            self._check_params()
+            model = self._fit_model(self._read(y), self._rows_of(X, y), fh)
+            # Only the networks are kept, not the data they were trained on.
+            del self._history
+            self._conclude("pretrained_model_", model)
         return self
 
     def _pretrain_update(
@@ -438,14 +449,16 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
         if not hasattr(self, "pretrained_model_"):
             # sktime comes here also after `fit`, which is no pretraining.
             return self._pretrain(y, X, fh)
-        self._check_params()
-        panel, model = self._read(y), copy.copy(self.pretrained_model_)
-        self._check_columns(panel, model)
-        warn_of_other_season(self.sp, panel, model.period)
-        X = self._rows_of(X, y)
-        history = History.of(panel, X, model.inputs)
-        model.inputs.warn_of_unseen(X, model.inputs.columns)
-        self._conclude("pretrained_model_", model.update(panel, history.arrays(), self._seed()))
+        with processes_of(self.accelerator).together():
+            self._check_params()
+            panel, model = self._read(y), self.pretrained_model_.copy(self.accelerator)
+            self._check_columns(panel, model)
+            warn_of_other_season(self.sp, panel, model.period)
+            X = self._rows_of(X, y)
+            history = History.of(panel, X, model.inputs)
+            model.inputs.warn_of_unseen(X, model.inputs.columns)
+            model.update(panel, history.arrays(), self._seed(history))
+            self._conclude("pretrained_model_", model)
         return self
 
     def _fit_model(self, panel: Panel, X: pd.DataFrame | None, fh: Any) -> ForecastModel:
@@ -467,7 +480,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
             model_options(params, sizes, inputs), training_options(params), inputs
         )
         trained = self._history.take(usable) if len(usable) < panel.n_series else self._history
-        model.fit(trained.panel, trained.arrays(), self._seed())
+        model.fit(trained.panel, trained.arrays(), self._seed(trained))
         if trained is not self._history:
             model.know(panel)
         return model
@@ -475,20 +488,22 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
     def _update(
         self, y: pd.DataFrame, X: pd.DataFrame | None = None, update_params: bool = True
     ) -> RNNForecaster:
-        clock = self._history.panel.clock
-        try:
-            history = self._history.extend(self._read(y, clock), X, self.gaps)
-            history.inputs.warn_of_unseen(X, history.inputs.columns)
-            panel, model = history.panel, copy.copy(self.model_)
-            if update_params:
-                model.update(panel, history.arrays(), self._seed())
-            elif panel.n_series > len(model.least):
-                model.know(panel)
-            self._history = history
-            self._conclude("model_", model)
-        finally:
-            # sktime has moved the cutoff to the end of the new data, whatever comes of them.
-            self._set_cutoff(clock.stamps(self._history.panel.last_ticks.max(keepdims=True)))
+        # Without training every process is on its own, as in `predict`.
+        with processes_of(self.accelerator if update_params else None).together():
+            clock = self._history.panel.clock
+            try:
+                history = self._history.extend(self._read(y, clock), X, self.gaps)
+                history.inputs.warn_of_unseen(X, history.inputs.columns)
+                panel, model = history.panel, self.model_.copy(self.accelerator)
+                if update_params:
+                    model.update(panel, history.arrays(), self._seed(history))
+                elif panel.n_series > len(model.least):
+                    model.know(panel)
+                self._history = history
+                self._conclude("model_", model)
+            finally:
+                # sktime has moved the cutoff to the end of the new data, whatever comes of them.
+                self._set_cutoff(clock.stamps(self._history.panel.last_ticks.max(keepdims=True)))
         return self
 
     def _conclude(self, name: str, model: ForecastModel) -> None:
@@ -537,8 +552,21 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, BaseForecaster):
                 f"pretrained on {model.inputs.n_columns} columns of y, got {panel.n_columns}."
             )
 
-    def _seed(self) -> int:
-        return int(check_random_state(self.random_state).randint(np.iinfo(np.int32).max))
+    def _seed(self, history: History) -> int:
+        """Seed of the first process, when all of them are about to train on the same data."""
+        processes = processes_of(self.accelerator)
+        panel, arrays = history.panel, history.arrays() if processes.size > 1 else {}
+        processes.compare(
+            self.get_params(deep=False),
+            {
+                "y": panel.values,
+                "the lengths of the series": panel.lengths,
+                "the index of y": panel.first_ticks,
+                **{f"X ({name})": arrays.get(name) for name in ("past", "future", "static")},
+            },
+        )
+        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
+        return int(processes.agreed(seed))
 
     # -- forecasting --------------------------------------------------------------------------
 

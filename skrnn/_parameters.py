@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from skrnn.nn import CELLS, FRONTENDS, POOLINGS
@@ -53,6 +54,7 @@ CONSTRAINTS: dict[str, Any] = {
     "net_params": [dict, None],
     "warm_start": ["boolean"],
     "device": [str, torch.device],
+    "accelerator": [HasMethods(["reduce"]), None],
     "n_threads": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
     "dtype": [StrOptions({"float32", "float64"})],
     "precision": [StrOptions({"float32", "bf16", "fp16"})],
@@ -127,6 +129,26 @@ class NetParamsMixin:
         return params_of_prefix(self.net_params, prefix)
 
 
+class AcceleratorMixin:
+    """The parameter ``accelerator``, which stands for processes that run now.
+
+    Clones share it. Pickles and other copies come back without one: theirs are other processes.
+    """
+
+    accelerator: Any
+
+    def __sklearn_clone__(self) -> Any:
+        bare = object.__new__(type(self))
+        bare.__dict__.update(self.__dict__, accelerator=None)
+        twin = BaseEstimator.__sklearn_clone__(bare)
+        twin.accelerator = self.accelerator
+        return twin
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: Any = super().__getstate__()
+        return {**state, "accelerator": None}
+
+
 def params_of_prefix(net_params: Mapping[str, Any] | None, prefix: str) -> dict[str, Any]:
     """Parameters of the dict ``net_params`` that start with one prefix, without it."""
     params = net_params or {}
@@ -164,6 +186,13 @@ def check_combinations(estimator: Any) -> None:
     kinds = (estimator.pooling,) if isinstance(estimator.pooling, str) else estimator.pooling
     if not kinds or any(kind not in POOLINGS for kind in kinds):
         raise ValueError(f"pooling={estimator.pooling!r} must name one or more of {POOLINGS}.")
+    several = getattr(estimator.accelerator, "num_processes", 1) > 1
+    if several and estimator.tbptt_steps is not None and estimator.return_sequences:
+        raise ValueError(
+            "tbptt_steps with return_sequences=True cannot be shared out among processes: the "
+            "sequences of their shares differ in length and so in chunks; train in one process, "
+            "with accelerator=None."
+        )
     split = estimator.validation_split
     if isinstance(split, tuple) and len(split) != 2:
         raise ValueError(
@@ -236,7 +265,9 @@ def resolve_frontend(estimator: Any, lengths: NDArray[np.integer]) -> dict[str, 
             or estimator.tbptt_steps is not None
             or estimator.embedding_dim is not None
         )
-        patch = median > LONGEST_FOR_CONV or lengths.sum() > MOST_FOR_CONV
+        # Processes that share a batch have no statistics of the whole of it.
+        several = getattr(estimator.accelerator, "num_processes", 1) > 1
+        patch = several or median > LONGEST_FOR_CONV or lengths.sum() > MOST_FOR_CONV
         frontend = None if as_they_are else "patch" if patch else "conv"
     stride = max(int(np.ceil(median / STEPS_TO_READ)), 1)
     if frontend == "patch":

@@ -17,7 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 from skrnn._base import RecurrentEstimator
 from skrnn._conformal import MAX_VALUES, Residuals, values_needed
 from skrnn._parameters import CONSTRAINTS
-from skrnn._sequences import Sequences
+from skrnn._sequences import Layout
+from skrnn._stores import targets_beside
 from skrnn._targets import Samples, TargetScaling, check_numbers
 from skrnn._training import SequenceNetRegressor
 from skrnn.metrics import sequence_r2_score
@@ -222,9 +223,16 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         Where to compute: ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; ``"auto"`` takes CUDA when
         present, else the CPU.
 
+    accelerator : accelerate.Accelerator or None, default=None
+        Trains in all processes of this accelerator, see :ref:`processes`. Every process calls `fit`
+        with the same data; `batch_size` counts the sequences of all. Clones share it, copies and
+        pickles come back without one.
+
     n_threads : int, "auto" or None, default="auto"
         Threads of a training on the CPU, restored after it. ``"auto"`` takes one for small steps
         and times a few of the others for the fastest number up to torch's; None leaves torch's.
+        A task of a parallel search, and a process that trains together with others, takes its share
+        of the cores at most.
 
     dtype : {"float32", "float64"}, default="float32"
         Type of weights and inputs. float64 is exact enough for conformance tests and several times
@@ -373,6 +381,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         net_params: dict[str, Any] | None = None,
         warm_start: bool = False,
         device: str = "auto",
+        accelerator: Any = None,
         n_threads: int | str | None = "auto",
         dtype: str = "float32",
         precision: str = "float32",
@@ -420,6 +429,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         self.net_params = net_params
         self.warm_start = warm_start
         self.device = device
+        self.accelerator = accelerator
         self.n_threads = n_threads
         self.dtype = dtype
         self.precision = precision
@@ -427,7 +437,9 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> RNNRegressor:
+    def fit(
+        self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None
+    ) -> RNNRegressor:
         """Fit the network.
 
         Parameters
@@ -435,11 +447,14 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         X : array-like, frame or collection
             Sequences: a 3-D array of shape (n_samples, n_timesteps, n_features) whose trailing
             all-NaN steps are padding, a 2-D array of univariate sequences, or a collection of
-            arrays of shape (n_timesteps_i, n_features).
+            arrays of shape (n_timesteps_i, n_features). Memory-mapped and zarr arrays, a
+            :class:`torch.utils.data.Dataset` with a length, and Arrow data sets are read a batch
+            at a time, see :ref:`larger_than_memory`.
 
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs), or list of arrays
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), list of arrays, default=None
             Numbers; with ``return_sequences=True`` one array of shape (n_timesteps_i,) or
-            (n_timesteps_i, n_outputs) per sequence.
+            (n_timesteps_i, n_outputs) per sequence. None takes them from X,
+            a data set whose items are (x, y).
 
         sample_weight : array-like of shape (n_samples,) or list of arrays, default=None
             Weights of the sequences, or of the steps with ``return_sequences=True``. Weight 2 means
@@ -464,7 +479,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         return self._fit(X, y, sample_weight, groups)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> RNNRegressor:
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> RNNRegressor:
         """Train for one epoch on the given sequences, at a constant learning rate.
 
         Scaling is learned from the first call. No sequences are held out. After loading from a
@@ -475,7 +490,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         X : array-like, frame or collection
             Sequences, as in `fit`.
 
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs), or list of arrays
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), list of arrays, default=None
             Numbers, as in `fit`.
 
         sample_weight : array-like of shape (n_samples,) or list of arrays, default=None
@@ -583,7 +598,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         bounds = bounds[:, 0] if self._y_is_1d else bounds
         return self._per_sequence(bounds, sequences)
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Coefficient of determination R2 of the predictions.
 
         Parameters
@@ -591,8 +606,8 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         X : array-like, frame or collection
             Sequences, as in `fit`.
 
-        y : array-like of shape (n_samples,) or (n_samples, n_outputs), or list of arrays
-            True numbers.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), list of arrays, default=None
+            True numbers. None takes them from X as in `fit`.
 
         sample_weight : array-like of shape (n_samples,) or list of arrays, default=None
             Weights.
@@ -604,6 +619,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
             steps, padding never counts.
         """
         check_is_fitted(self)
+        y = targets_beside(X, y, read=True)
         if self._per_step:
             true = self._true_steps(X, y)
             return float(sequence_r2_score(true, self.predict(X), sample_weight=sample_weight))
@@ -611,7 +627,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
 
     # -- what the base asks for ---------------------------------------------------------------
 
-    def _check_target(self, y: Any, sequences: Sequences) -> NDArray:
+    def _check_target(self, y: Any, sequences: Layout) -> NDArray:
         target = check_numbers(y, sequences, self.return_sequences)
         counts = self.loss == "negative_binomial"
         if counts and ((target < 0) | (target != np.floor(target))).any():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -12,10 +13,100 @@ from numpy.typing import NDArray
 from skrnn._windows import Windows, windows_at
 
 Form = Literal["rows", "padded", "ragged"]
+# Values that are looked at together where all of the data would be too much.
+BLOCK = 2**19
+
+
+class Layout(ABC):
+    """What is known of sequences beside their values: how many there are, and how long.
+
+    Attributes
+    ----------
+    lengths : ndarray of shape (n_samples,)
+        Number of steps of each sequence.
+
+    form : {"rows", "padded", "ragged"}
+        The container the data came in.
+
+    width : int or None
+        Number of time steps of the 2-D or 3-D container, padding included.
+
+    feature_names : tuple of str or None
+        Names of the features where the container had any.
+
+    n_features : int
+        Number of features per step.
+    """
+
+    lengths: NDArray[np.int64]
+    form: Form
+    width: int | None
+    feature_names: tuple[str, ...] | None
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    @abstractmethod
+    def n_features(self) -> int:
+        """Number of features per step."""
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """Where each sequence begins among the steps of all, counted one sequence after the other.
+
+        This is how targets, weights and answers per step are kept, of overlapping sequences as
+        well. One entry more than there are sequences: the last is the number of all steps.
+        """
+        return _offsets(self.lengths)
+
+    @property
+    def equal_length(self) -> int | None:
+        """The common number of steps, or None when the sequences differ."""
+        lengths = self.lengths
+        if len(lengths) and bool((lengths == lengths[0]).all()):
+            return int(lengths[0])
+        return None
+
+    def step_index(self, indices: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Positions of all steps of the sequences at `indices`, counted as `offsets` does."""
+        lengths = self.lengths[indices]
+        ends = np.cumsum(lengths)
+        starts_here = np.repeat(ends - lengths, lengths)
+        starts_there = np.repeat(self.offsets[:-1][indices], lengths)
+        return np.arange(ends[-1] if len(ends) else 0) - starts_here + starts_there
+
+    def runs(self) -> Iterator[tuple[slice, slice]]:
+        """Cut the sequences into runs that hold about as many values as `BLOCK`, in their order.
+
+        Yields
+        ------
+        samples : slice
+            At least one sequence.
+
+        steps : slice
+            Their steps, counted as `offsets` does.
+        """
+        offsets = self.offsets
+        size = max(BLOCK // max(self.n_features, 1), 1)
+        start = 0
+        while start < len(self):
+            stop = int(np.searchsorted(offsets, offsets[start] + size, side="right")) - 1
+            stop = max(stop, start + 1)
+            yield slice(start, stop), slice(int(offsets[start]), int(offsets[stop]))
+            start = stop
+
+    def run_weight(
+        self, samples: slice, steps: slice, weight: NDArray | None, per_step: bool
+    ) -> NDArray | None:
+        """Weights of the steps of a run, given those of the sequences or of all steps."""
+        if weight is None or per_step:
+            return weight if weight is None else weight[steps]
+        return np.repeat(weight[samples], self.lengths[samples])
 
 
 @dataclass(frozen=True, eq=False)
-class Sequences:
+class Sequences(Layout):
     """Sequences of any length in one flat buffer.
 
     Step ``t`` of sequence ``i`` is ``values[starts[i] + t]``. Nothing is ever padded here: padding
@@ -92,9 +183,6 @@ class Sequences:
             values, windows.starts, lengths, "padded", width, overlapping=True
         )._without_gaps()
 
-    def __len__(self) -> int:
-        return len(self.starts)
-
     def __getitem__(self, index: int) -> NDArray:
         """Sequence `index`, a view of shape (n_timesteps_i, n_features)."""
         start = self.starts[index]
@@ -104,26 +192,9 @@ class Sequences:
         return (self[i] for i in range(len(self)))
 
     @property
-    def offsets(self) -> NDArray[np.int64]:
-        """Where each sequence begins among the steps of all, counted one sequence after the other.
-
-        This is how targets, weights and answers per step are kept, of overlapping sequences as
-        well. One entry more than there are sequences: the last is the number of all steps.
-        """
-        return _offsets(self.lengths)
-
-    @property
     def n_features(self) -> int:
         """Number of features per step."""
         return self.values.shape[1]
-
-    @property
-    def equal_length(self) -> int | None:
-        """The common number of steps, or None when the sequences differ."""
-        lengths = self.lengths
-        if len(lengths) and bool((lengths == lengths[0]).all()):
-            return int(lengths[0])
-        return None
 
     def take(self, indices: NDArray[np.integer]) -> Sequences:
         """Sequences at `indices`, in that order: a copy, but windows share their series."""
@@ -133,16 +204,13 @@ class Sequences:
                 self, starts=self.starts[indices], lengths=_equal(self.width, len(lengths))
             )
             return taken._without_gaps()
-        values = self.values[self.step_index(indices)]
+        if self.equal_length:
+            # An index of every step may take more memory than the steps.
+            whole = self.values.reshape(len(self), self.equal_length, -1)
+            values = whole[indices].reshape(-1, self.n_features)
+        else:
+            values = self.values[self.step_index(indices)]
         return replace(self, values=values, starts=_offsets(lengths)[:-1], lengths=lengths)
-
-    def step_index(self, indices: NDArray[np.integer]) -> NDArray[np.int64]:
-        """Positions of all steps of the sequences at `indices`, counted as `offsets` does."""
-        lengths = self.lengths[indices]
-        ends = np.cumsum(lengths)
-        starts_here = np.repeat(ends - lengths, lengths)
-        starts_there = np.repeat(self.offsets[:-1][indices], lengths)
-        return np.arange(ends[-1] if len(ends) else 0) - starts_here + starts_there
 
     def packed(self) -> Sequences:
         """Lay overlapping sequences one after the other, in a copy; others lie so already."""
@@ -177,6 +245,29 @@ class Sequences:
         # than the smallest weight elsewhere.
         least = weight[counted].min(initial=np.inf)
         return np.where(held._holders() > 0, np.maximum(held._holders(weight[counted]), least), 0.0)
+
+    def blocks(
+        self, weight: NDArray | None = None, per_step: bool = False
+    ) -> Iterator[tuple[NDArray, NDArray | None]]:
+        """All values, a run of sequences after the other, and how much each row of them counts."""
+        if self.overlapping:
+            yield self.values, self.step_weight(weight, per_step)
+            return
+        for samples, steps in self.runs():
+            yield self.values[steps], self.run_weight(samples, steps, weight, per_step)
+
+    def traces(self) -> dict[str, NDArray]:
+        """What tells these sequences from others, by what it is called."""
+        lying = {"the starts of X": self.starts, "the lengths of X": self.lengths}
+        return {"X": self.values, **lying}
+
+    def peak(self) -> float:
+        """Largest absolute value."""
+        return max(float(self.values.max(initial=0)), -float(self.values.min(initial=0)))
+
+    def holder(self, value: float) -> int:
+        """First sequence that holds `value` in its only feature."""
+        return self.find(self.values[:, 0] == value)[0]
 
     def with_values(self, values: NDArray) -> Sequences:
         """Return the same sequences with other values per step, and possibly other features."""

@@ -12,6 +12,21 @@ class SktimeMixin:
     """Makes a class that derives from one of sktime's base classes fit for scikit-learn's tools."""
 
     is_fitted: Any
+    accelerator: Any
+
+    def clone(self) -> Any:
+        """Make an estimator with the same parameters and configuration, not fitted.
+
+        Returns
+        -------
+        clone : estimator instance
+            It shares the `accelerator`, which stands for processes that run now.
+        """
+        bare = object.__new__(type(self))
+        bare.__dict__.update(self.__dict__, accelerator=None)
+        twin = super(SktimeMixin, bare).clone()  # type: ignore[misc]
+        twin.accelerator = self.accelerator
+        return twin
 
     def reset(self) -> Any:
         """Return to the state after construction, with the same parameters.

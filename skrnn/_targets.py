@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
@@ -16,14 +16,9 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import _check_sample_weight
 
-from skrnn._sequences import Sequences
-
-# Standard deviations below this share of the largest value are rounding noise of a constant.
-_CONSTANT = 10 * np.finfo(np.float64).eps
-# Rows read at a time when moments are computed.
-_BLOCK = 2**18
-# Numbers in a row that are compared together.
-_ROW = 512
+from skrnn._moments import CONSTANT, moments_of_blocks, weighted_moments
+from skrnn._sequences import Layout
+from skrnn._stored import AnySequences
 
 
 @dataclass(frozen=True)
@@ -101,7 +96,7 @@ class TargetScaling:
         if (self.scale > 0).all():
             return self
         spread = np.sqrt(np.average((y - self.mean) ** 2, axis=0, weights=weight))
-        spread = np.where(spread > _CONSTANT * np.abs(self.mean), spread, 0.0)
+        spread = np.where(spread > CONSTANT * np.abs(self.mean), spread, 0.0)
         return replace(self, scale=np.where(self.scale > 0, self.scale, spread))
 
     @classmethod
@@ -119,48 +114,7 @@ class TargetScaling:
         return y * self.scale + self.mean
 
 
-def weighted_moments(
-    values: NDArray, weight: NDArray | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation over rows; 0 where only rounding noise is left.
-
-    Weighting a row by an integer equals repeating it. Rows are read in blocks, so that no copy of
-    the whole data is made.
-    """
-    blocks = [slice(i, i + _BLOCK) for i in range(0, len(values), _BLOCK)]
-    weights = [
-        np.ones(len(values[block])) if weight is None else weight[block].astype(np.float64)
-        for block in blocks
-    ]
-    totals = [w.sum() for w in weights]
-
-    def average(rows: Callable[[slice], NDArray]) -> NDArray[np.float64]:
-        # A product sums the rows of a few columns ten times faster than numpy's sum over an axis.
-        means = [
-            w @ rows(block) / total if total > 0 else 0.0
-            for block, w, total in zip(blocks, weights, totals, strict=True)
-        ]
-        return np.average(np.stack(np.broadcast_arrays(*means)), axis=0, weights=totals)
-
-    mean = average(lambda block: values[block].astype(np.float64))
-    variance = average(lambda block: (values[block] - mean) ** 2)
-    largest = np.max([_largest(values[block]) for block in blocks], axis=0).astype(np.float64)
-    scale = np.sqrt(variance)
-    return mean, np.where(scale > _CONSTANT * largest, scale, 0.0)
-
-
-def _largest(values: NDArray) -> NDArray:
-    """Largest absolute value of every column."""
-    values = np.abs(values)
-    n_rows, n_columns = values.shape
-    # Long rows are compared many numbers at a time, rows of a few columns one by one.
-    beside = max(min(n_rows, _ROW // max(n_columns, 1)), 1)
-    even = n_rows // beside * beside
-    wide = values[:even].reshape(-1, beside * n_columns).max(axis=0).reshape(beside, n_columns)
-    return np.concatenate([wide, values[even:]]).max(axis=0)
-
-
-def check_labels(y: Any, sequences: Sequences, per_step: bool) -> NDArray:
+def check_labels(y: Any, sequences: Layout, per_step: bool) -> NDArray:
     """Check class labels.
 
     Returns
@@ -183,11 +137,11 @@ def check_labels(y: Any, sequences: Sequences, per_step: bool) -> NDArray:
         y = _ravel_column(y)
     y = _check_label_values(y)
     if not per_step:
-        check_consistent_length(sequences.starts, y)
+        check_consistent_length(sequences.lengths, y)
     return y
 
 
-def check_numbers(y: Any, sequences: Sequences, per_step: bool) -> NDArray[np.floating]:
+def check_numbers(y: Any, sequences: Layout, per_step: bool) -> NDArray[np.floating]:
     """Check numeric targets.
 
     Returns
@@ -200,12 +154,12 @@ def check_numbers(y: Any, sequences: Sequences, per_step: bool) -> NDArray[np.fl
     y = _float_array(_one_each(_require(y), "y"), keep_float32=True)
     if y.ndim == 2 and y.shape[1] == 1:
         y = _ravel_column(y)
-    check_consistent_length(sequences.starts, y)
+    check_consistent_length(sequences.lengths, y)
     return y
 
 
 def check_weights(
-    sample_weight: Any, sequences: Sequences, per_step: bool
+    sample_weight: Any, sequences: Layout, per_step: bool
 ) -> NDArray[np.float64] | None:
     """Check sample weights.
 
@@ -229,7 +183,7 @@ def check_weights(
     else:
         weight = _check_sample_weight(
             _one_each(sample_weight, "sample_weight"),
-            sequences.starts,
+            sequences.lengths,
             dtype=np.float64,
             ensure_non_negative=True,
         )
@@ -243,13 +197,13 @@ def check_weights(
 class Samples:
     """Checked sequences with their targets and weights, one target per sequence or per step."""
 
-    sequences: Sequences
+    sequences: AnySequences
     target: NDArray
     weight: NDArray | None
     per_step: bool
 
     def take(self, indices: NDArray[np.integer]) -> Samples:
-        """Copy of the samples at `indices`."""
+        """Samples at `indices`."""
         rows = self.sequences.step_index(indices) if self.per_step else indices
         weight = None if self.weight is None else self.weight[rows]
         return replace(
@@ -259,9 +213,9 @@ class Samples:
             weight=weight,
         )
 
-    def step_weight(self) -> NDArray | None:
-        """Weights of the rows of ``sequences.values``."""
-        return self.sequences.step_weight(self.weight, self.per_step)
+    def moments(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weighted mean and standard deviation of every feature."""
+        return moments_of_blocks(self.sequences.blocks(self.weight, self.per_step))
 
     def one_step_each(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Rows of one random step that counts, for each sequence that has any."""
@@ -281,7 +235,7 @@ class Samples:
         return self.take(np.flatnonzero(keep))
 
 
-def split_steps(flat: NDArray, sequences: Sequences) -> list[NDArray]:
+def split_steps(flat: NDArray, sequences: Layout) -> list[NDArray]:
     """Cut an array of one row per step into one array per sequence."""
     return np.split(flat, sequences.offsets[1:-1])
 
@@ -391,11 +345,11 @@ def _float_array(y: Any, keep_float32: bool = False) -> NDArray:
     return check_array(y, dtype=dtypes, ensure_2d=False, input_name="y")
 
 
-def _steps(y: Any, sequences: Sequences, what: str, convert: Any) -> list[NDArray]:
+def _steps(y: Any, sequences: Layout, what: str, convert: Any) -> list[NDArray]:
     """One array per sequence, each as long as its sequence."""
     items: Iterable[Any] = _require(y)
     items = list(items)
-    check_consistent_length(sequences.starts, items)
+    check_consistent_length(sequences.lengths, items)
     # A rectangular y beside padded X has entries for the padding, which do not count.
     padded = isinstance(y, np.ndarray) and y.ndim >= 2 and y.shape[1] == sequences.width
     arrays = []

@@ -18,6 +18,8 @@ from skrnn._containers import (
     windows_to_sequences,
 )
 from skrnn._sequences import Sequences
+from skrnn._stored import AnySequences, Store, StoredSequences
+from skrnn._stores import find_store, folded
 from skrnn._windows import Windows
 
 # Above this many features per step for each time step the axes are probably swapped.
@@ -39,7 +41,9 @@ def validate_sequences(
     allow_empty: bool = False,
     tokens: bool = False,
     scale_warning: bool = False,
-) -> Sequences:
+    stored: bool = False,
+    keep_targets: bool = False,
+) -> AnySequences:
     """Convert and check X, and set or check the estimator's input attributes.
 
     Parameters
@@ -73,10 +77,17 @@ def validate_sequences(
     scale_warning : bool, default=False
         Warn when values are so large that a network without scaling cannot read them.
 
+    stored : bool, default=False
+        Leave data where they are that are better read piece by piece.
+
+    keep_targets : bool, default=False
+        Keep the targets that come with the items of a data set.
+
     Returns
     -------
-    sequences : Sequences
-        Values are a view of X where no conversion was needed, otherwise a copy.
+    sequences : Sequences or StoredSequences
+        Values are a view of X where no conversion was needed, otherwise a copy. With `stored`
+        they may still be where X has them.
 
     Raises
     ------
@@ -87,19 +98,20 @@ def validate_sequences(
         If values, shapes or names do not fit; the message names sequence, step and feature.
     """
     name = type(estimator).__name__
-    sequences = to_sequences(X, name, dtype)
-    if not isinstance(sequences, Sequences):
-        with naming_the_column(sequences):
-            if tokens and isinstance(sequences, Windows):
-                sequences = windows_to_sequences(sequences, dtype)
-            elif tokens:
-                ids = check_array(sequences, dtype=dtype, ensure_all_finite=False, input_name="X")
-                sequences = Sequences.from_padded(ids[:, :, None])
-            else:
-                sequences = _from_2d(estimator, sequences, reset, dtype, n_channels)
-    _check_finite(sequences, name, dtype, allow_nan)
-    if tokens:
-        sequences = _as_tokens(sequences)
+    store = None
+    if stored:
+        store = find_store(
+            X, name, dtype, n_channels=n_channels, tokens=tokens, keep_targets=keep_targets
+        )
+    sequences: AnySequences
+    if store is None:
+        sequences = _from_memory(estimator, X, reset, dtype, n_channels, tokens)
+        _check_finite(sequences, name, dtype, allow_nan)
+        sequences = _as_tokens(sequences) if tokens else sequences
+    else:
+        if store.form == "rows" and not _reads_any_width(estimator, reset):
+            validate_data(estimator, X, reset=reset, skip_check_array=True)
+        sequences = _read_through(store, name, dtype, allow_nan, tokens)
     _check_lengths(sequences, allow_empty, reset)
     _check_features(estimator, sequences, reset)
     if scale_warning:
@@ -107,7 +119,43 @@ def validate_sequences(
     return sequences
 
 
-def _as_tokens(sequences: Sequences) -> Sequences:
+def _from_memory(
+    estimator: Any, X: Any, reset: bool, dtype: Any, n_channels: int | None, tokens: bool
+) -> Sequences:
+    sequences = to_sequences(X, type(estimator).__name__, dtype)
+    if isinstance(sequences, Sequences):
+        return sequences
+    with naming_the_column(sequences):
+        if tokens and isinstance(sequences, Windows):
+            return windows_to_sequences(sequences, dtype)
+        if tokens:
+            ids = check_array(sequences, dtype=dtype, ensure_all_finite=False, input_name="X")
+            return Sequences.from_padded(ids[:, :, None])
+        return _from_2d(estimator, sequences, reset, dtype, n_channels)
+
+
+def _read_through(
+    store: Store, name: str, dtype: Any, allow_nan: bool, tokens: bool
+) -> StoredSequences:
+    """Read a store once: check its values, and learn what is needed before the training."""
+    lengths, largest, largest_in = [], -1.0, 0
+    for first, block in store.blocks():
+        block = replace(block, feature_names=store.feature_names)
+        _check_finite(block, name, dtype, allow_nan, first)
+        block = _as_tokens(block, first) if tokens else block
+        lengths.append(block.lengths)
+        peak = block.peak()
+        if peak > largest:
+            largest, largest_in = peak, first + (block.holder(peak) if tokens and peak else 0)
+    if not lengths:
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required by {name}."
+        )
+    joined = np.concatenate(lengths)
+    return StoredSequences(store, np.arange(len(joined)), joined, largest, largest_in, tokens)
+
+
+def _as_tokens(sequences: Sequences, first: int = 0) -> Sequences:
     """Cast ids to integers and cut the zeros at the end of each sequence."""
     if sequences.n_features != 1:
         raise ValueError(
@@ -118,8 +166,8 @@ def _as_tokens(sequences: Sequences) -> Sequences:
     if wrong.any():
         i, step = sequences.find(wrong)
         raise ValueError(
-            f"token id {sequences[i][step, 0]:g} in sequence {i} is no id; ids are whole numbers "
-            ">= 0, with 0 for padding and 1 for unknown."
+            f"token id {sequences[i][step, 0]:g} in sequence {first + i} is no id; ids are whole "
+            "numbers >= 0, with 0 for padding and 1 for unknown."
         )
     if ids.all():
         return sequences.with_values(ids.astype(np.int64)[:, None])
@@ -135,8 +183,8 @@ def _as_tokens(sequences: Sequences) -> Sequences:
     return replace(cut, feature_names=sequences.feature_names)
 
 
-def _warn_scale(sequences: Sequences) -> None:
-    largest = max(float(sequences.values.max(initial=0)), -float(sequences.values.min(initial=0)))
+def _warn_scale(sequences: AnySequences) -> None:
+    largest = sequences.peak()
     if largest > _LARGE:
         warnings.warn(
             f"X has values up to {largest:.3g} and standardize=False; a network saturates there. "
@@ -149,8 +197,7 @@ def _warn_scale(sequences: Sequences) -> None:
 def _from_2d(estimator: Any, X: Any, reset: bool, dtype: Any, n_channels: int | None) -> Sequences:
     if getattr(getattr(X, "dtype", None), "kind", "") in ("m", "M"):
         raise ValueError(f"X has dtype {X.dtype}; sequences must hold numbers.")
-    # A net fitted on sequences of one feature reads rows of any width as such sequences.
-    any_width = not reset and getattr(estimator, "_fitted_on", "rows") != "rows"
+    any_width = _reads_any_width(estimator, reset)
     if isinstance(X, Windows) and n_channels is None:
         if not any_width:
             validate_data(estimator, X, reset=reset, skip_check_array=True)
@@ -164,17 +211,17 @@ def _from_2d(estimator: Any, X: Any, reset: bool, dtype: Any, n_channels: int | 
     n_samples, width = X.shape
     if n_channels is None:
         return replace(Sequences.from_padded(X[:, :, None]), form="rows", width=width)
-    if width % n_channels:
-        raise ValueError(
-            f"X has {width} columns, which is no multiple of n_channels={n_channels}; "
-            "row i must be X_i.reshape(-1) of shape (n_timesteps * n_channels,)."
-        )
-    folded = X.reshape(n_samples, width // n_channels, n_channels)
-    sequences = Sequences.from_padded(folded, padded_lengths(folded))
+    unfolded = X.reshape(n_samples, folded(width, n_channels), n_channels)
+    sequences = Sequences.from_padded(unfolded, padded_lengths(unfolded))
     return replace(sequences, form="rows")
 
 
-def _check_lengths(sequences: Sequences, allow_empty: bool, reset: bool) -> None:
+def _reads_any_width(estimator: Any, reset: bool) -> bool:
+    """A net fitted on sequences of one feature reads rows of any width as such sequences."""
+    return not reset and getattr(estimator, "_fitted_on", "rows") != "rows"
+
+
+def _check_lengths(sequences: AnySequences, allow_empty: bool, reset: bool) -> None:
     empty = np.flatnonzero(sequences.lengths == 0)
     nothing = len(empty) == len(sequences)
     if len(empty) == 0 or (allow_empty and not (reset and nothing)):
@@ -187,7 +234,9 @@ def _check_lengths(sequences: Sequences, allow_empty: bool, reset: bool) -> None
     )
 
 
-def _check_finite(sequences: Sequences, name: str, dtype: Any, allow_nan: bool) -> None:
+def _check_finite(
+    sequences: Sequences, name: str, dtype: Any, allow_nan: bool, first: int = 0
+) -> None:
     values = sequences.values
     with np.errstate(over="ignore", invalid="ignore"):
         if np.isfinite(values.sum(dtype=np.float64)):
@@ -203,9 +252,8 @@ def _check_finite(sequences: Sequences, name: str, dtype: Any, allow_nan: bool) 
     row = sequences[i][step]
     feature = int(np.argmax(_faults(row, allow_nan)))
     names = sequences.feature_names
-    where = (
-        f"sequence {i}, step {step}, feature {feature if names is None else repr(names[feature])}"
-    )
+    column = feature if names is None else repr(names[feature])
+    where = f"sequence {first + i}, step {step}, feature {column}"
     if np.isnan(row[feature]):
         raise ValueError(
             f"Input X contains NaN at {where}. {name} does not accept missing values inside a "
@@ -220,7 +268,7 @@ def _faults(values: NDArray, allow_nan: bool) -> NDArray[np.bool_]:
     return np.isinf(values) if allow_nan else ~np.isfinite(values)
 
 
-def _check_features(estimator: Any, sequences: Sequences, reset: bool) -> None:
+def _check_features(estimator: Any, sequences: AnySequences, reset: bool) -> None:
     n_features = sequences.n_features
     if reset:
         estimator._fitted_on = sequences.form
@@ -253,24 +301,24 @@ def _check_features(estimator: Any, sequences: Sequences, reset: bool) -> None:
     _check_names(estimator, sequences, reset)
 
 
-def _may_be_one_sequence(estimator: Any, sequences: Sequences) -> bool:
+def _may_be_one_sequence(estimator: Any, sequences: AnySequences) -> bool:
     one_step_each = sequences.form == "rows" and sequences.width == 1 and len(sequences) > 1
     return one_step_each and not getattr(estimator, "_saw_one_step", True)
 
 
-def _hint(estimator: Any, sequences: Sequences) -> str:
+def _hint(estimator: Any, sequences: AnySequences) -> str:
     """What to do with a matrix that has as many columns as there should be features."""
     rows = sequences.form == "rows" and sequences.n_features == 1
     fits = rows and sequences.width == estimator.n_channels_in_
     return f" {_as_one(sequences)}" if fits else ""
 
 
-def _as_one(sequences: Sequences) -> str:
+def _as_one(sequences: AnySequences) -> str:
     steps = "1 step" if len(sequences) == 1 else f"{len(sequences)} steps"
     return f"X looks like one sequence of {steps}; if it is one, pass [X]."
 
 
-def _check_names(estimator: Any, sequences: Sequences, reset: bool) -> None:
+def _check_names(estimator: Any, sequences: AnySequences, reset: bool) -> None:
     names = sequences.feature_names
     fitted_on_sequences = getattr(estimator, "_fitted_on", "rows") != "rows"
     if not reset and not fitted_on_sequences:

@@ -2,6 +2,7 @@
 
 import pickle
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,11 @@ def test_the_stride_leaves_some_64_steps(name: str, n_steps: int, stride: int) -
 def test_auto_goes_by_length_and_number(n_steps: int, n_samples: int, expected: Any) -> None:
     lengths = np.full(n_samples, n_steps)
     assert resolve_frontend(RNNClassifier(frontend="auto"), lengths)["frontend"] == expected
+
+
+def test_auto_makes_no_statistics_of_batches_that_processes_share() -> None:
+    model = RNNClassifier(frontend="auto", accelerator=SimpleNamespace(num_processes=2))
+    assert resolve_frontend(model, np.full(4, 200))["frontend"] == "patch"
 
 
 def test_auto_reaches_the_network() -> None:

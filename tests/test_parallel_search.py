@@ -19,6 +19,7 @@ N_SAMPLES = 24
 
 SEARCH = """
 import json, sys
+from contextlib import contextmanager
 import joblib, numpy as np, torch
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
@@ -52,6 +53,31 @@ def results(found):
     return found.best_params_, [found.cv_results_[name].tolist() for name in names]
 
 
+@contextmanager
+def workers(backend):
+    if backend == "ray":
+        import ray
+        from ray.util.joblib import register_ray
+
+        register_ray()
+        ray.init(num_cpus=2, include_dashboard=False)
+        with joblib.parallel_config(backend="ray"):
+            yield
+        ray.shutdown()
+    elif backend.startswith("dask"):
+        from distributed import Client, LocalCluster
+
+        n = 2 if backend == "dask processes" else 1
+        cluster = LocalCluster(
+            n_workers=n, threads_per_worker=2 // n, processes=n == 2, dashboard_address=None
+        )
+        with cluster, Client(cluster), joblib.parallel_config(backend="dask"):
+            yield
+    else:
+        with joblib.parallel_config(backend=backend):
+            yield
+
+
 def main(backend):
     X = np.random.default_rng(0).normal(size=(24, 6, 2))
     y = (X[:, :, 0].mean(axis=1) > 0).astype(int)
@@ -61,13 +87,13 @@ def main(backend):
     RNNClassifier(hidden_size=32, max_epochs=1, n_threads=2, device="cpu").fit(X, y)
     before = torch.random.get_rng_state()
     threads = []
-    for n_threads in ("auto", 64):
-        with joblib.parallel_config(backend=backend):
+    with workers(backend):
+        for n_threads in ("auto", 64):
             found = search(n_threads).fit(X, y)
-        threads += [found.cv_results_[f"split{i}_test_threads"].max() for i in range(2)]
-        actual = results(found)
-        assert actual[0] == expected[0], (actual, expected)
-        np.testing.assert_allclose(actual[1], expected[1], rtol=1e-6)
+            threads += [found.cv_results_[f"split{i}_test_threads"].max() for i in range(2)]
+            actual = results(found)
+            assert actual[0] == expected[0], (actual, expected)
+            np.testing.assert_allclose(actual[1], expected[1], rtol=1e-6)
     assert torch.equal(torch.random.get_rng_state(), before)
     print(json.dumps({"threads": int(max(threads)), "cores": joblib.cpu_count()}))
 
@@ -94,9 +120,16 @@ def script(tmp_path_factory):
             "multiprocessing",
             marks=pytest.mark.skipif(sys.platform == "win32", reason="this system cannot fork"),
         ),
+        "dask threads",
+        "dask processes",
+        "ray",
     ],
 )
 def test_every_backend_finds_what_one_job_finds(script, backend):
+    if backend.startswith("dask"):
+        pytest.importorskip("distributed", reason="dask's workers need distributed")
+    if backend == "ray":
+        pytest.importorskip("ray", reason="ray is too large for the test extra")
     environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
     run = subprocess.run(
         [sys.executable, script, backend],

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import DataConversionWarning
 
-from skrnn import _targets
+from skrnn import _moments
+from skrnn._moments import weighted_moments
 from skrnn._sequences import Sequences
 from skrnn._targets import (
     LabelEncoding,
@@ -18,7 +19,6 @@ from skrnn._targets import (
     check_numbers,
     check_weights,
     split_steps,
-    weighted_moments,
 )
 
 
@@ -247,7 +247,7 @@ def test_what_are_no_weights(weight, per_step, match, sequences):
 @pytest.mark.parametrize("block", [1, 2, 7, 1000])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_an_integer_weight_is_a_repetition(block, dtype, monkeypatch):
-    monkeypatch.setattr(_targets, "_BLOCK", block)
+    monkeypatch.setattr(_moments, "_BLOCK", block)
     rng = np.random.default_rng(0)
     values = rng.normal(3.0, 2.0, size=(23, 2)).astype(dtype)
     # Whole blocks without weight are among them.
@@ -262,7 +262,7 @@ def test_an_integer_weight_is_a_repetition(block, dtype, monkeypatch):
 
 @pytest.mark.parametrize("block", [1, 5, 1000])
 def test_moments_without_weights_are_numpys(block, monkeypatch):
-    monkeypatch.setattr(_targets, "_BLOCK", block)
+    monkeypatch.setattr(_moments, "_BLOCK", block)
     values = np.random.default_rng(0).normal(-1.0, 5.0, size=(17, 3))
     mean, scale = weighted_moments(values, None)
     assert_allclose(mean, values.mean(axis=0), rtol=1e-12)

@@ -39,11 +39,11 @@ def one_weight(value: float = 1.0) -> tuple[nn.Parameter, torch.optim.Optimizer]
 def test_the_norm_is_that_before_clipping_and_the_gradient_that_of_torch(waits):
     weights = [nn.Parameter(torch.full((2, 3), 2.0)), nn.Parameter(torch.full((4,), -1.0))]
     twins = [nn.Parameter(w.detach().clone()) for w in weights]
-    guard = StepGuard(torch.optim.SGD(weights, fused=True), None, waits)
+    guard = StepGuard(None, waits)
     for group in (weights, twins):
         sum((w**2).sum() for w in group).backward()
     expected = nn.utils.clip_grad_norm_(twins, 0.5)
-    norm = guard.check(torch.tensor(1.0), 0.5)
+    norm = guard.check(torch.optim.SGD(weights, fused=True), torch.tensor(1.0), 0.5)
     assert float(norm) == pytest.approx(expected.item())
     for weight, twin in zip(weights, twins, strict=True):
         torch.testing.assert_close(weight.grad, twin.grad)
@@ -53,12 +53,12 @@ def test_the_norm_is_that_before_clipping_and_the_gradient_that_of_torch(waits):
 @pytest.mark.parametrize("bad", ["loss", "gradient"])
 def test_a_step_that_is_not_finite_leaves_weights_and_optimizer_alone(waits, bad):
     weight, optimizer = one_weight()
-    guard = StepGuard(optimizer, None, waits)
+    guard = StepGuard(None, waits)
     for gradient in (0.5, torch.nan if bad == "gradient" else 0.5):
         before = weight.detach().clone()
         weight.grad = torch.tensor([gradient])
         loss = torch.nan if bad == "loss" and guard.good_steps else 1.0
-        guard.check(torch.tensor(loss), 1.0)
+        guard.check(optimizer, torch.tensor(loss), 1.0)
         optimizer.step()
     assert torch.equal(weight, before)
     assert float(optimizer.state[weight]["step"]) == 1
@@ -68,12 +68,12 @@ def test_a_step_that_is_not_finite_leaves_weights_and_optimizer_alone(waits, bad
 @pytest.mark.parametrize("waits", [True, False])
 def test_too_many_bad_steps_in_a_row_end_the_training(waits):
     weight, optimizer = one_weight()
-    guard = StepGuard(optimizer, None, waits)
+    guard = StepGuard(None, waits)
 
     def bad_steps():
         for _ in range(_steps.STEPS_BETWEEN_READS):
             weight.grad = torch.tensor([torch.inf])
-            guard.check(torch.tensor(1.0), None)
+            guard.check(optimizer, torch.tensor(1.0), None)
             optimizer.step()
 
     with pytest.raises(Diverged):
@@ -83,10 +83,10 @@ def test_too_many_bad_steps_in_a_row_end_the_training(waits):
 
 def test_a_run_of_bad_steps_is_seen_when_it_is_read_late():
     weight, optimizer = one_weight()
-    guard = StepGuard(optimizer, None, waits=False)
+    guard = StepGuard(None, waits=False)
     for gradient in [torch.nan] * (_steps.MAX_BAD_STEPS + 1) + [0.1]:
         weight.grad = torch.tensor([gradient])
-        guard.check(torch.tensor(1.0), None)
+        guard.check(optimizer, torch.tensor(1.0), None)
     with pytest.raises(Diverged):
         guard.read()
 
@@ -118,11 +118,11 @@ class SpoiltGradient(Callback):
     def on_train_begin(self, net, **kwargs):
         self.steps_, check = 0, net.guard_.check
 
-        def spoilt(loss, limit):
+        def spoilt(optimizer, loss, limit):
             self.steps_ += 1
             if self.steps_ in (2, 3):
                 next(net.module_.parameters()).grad.fill_(torch.nan)
-            return check(loss, limit)
+            return check(optimizer, loss, limit)
 
         net.guard_.check = spoilt
 
@@ -156,3 +156,23 @@ def test_only_callbacks_with_something_to_do_are_called_and_late_ones_too():
     seen = dict(model.net_.callbacks_)
     assert seen["first"].batches_ == 3 * 5
     assert seen["second"].added_.batches_ == 5
+
+
+@pytest.mark.parametrize("limit", [None, 0.1])
+def test_partial_fit_takes_the_steps_of_fit(limit):
+    X, y = problem()
+    settings = {
+        "hidden_size": 3,
+        "batch_size": len(y),
+        "lr_schedule": None,
+        "early_stopping": False,
+        "gradient_clip_value": limit,
+        "dtype": "float64",
+        "random_state": 0,
+    }
+    whole = RNNClassifier(**settings, max_epochs=3).fit(X, y)
+    pieces = RNNClassifier(**settings)
+    for _ in range(3):
+        pieces.partial_fit(X, y, classes=[0, 1])
+    for name, weight in whole.net_.module_.state_dict().items():
+        torch.testing.assert_close(pieces.net_.module_.state_dict()[name], weight)

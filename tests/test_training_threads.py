@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from skrnn import RNNClassifier
-from skrnn._training import _threads
-from skrnn._training._threads import FasterThreads, own_threads, shared_cores, thread_callbacks
+from skrnn._training import _thread_trial, _threads
+from skrnn._training._thread_trial import FasterThreads, idle_seconds
+from skrnn._training._threads import own_threads, shared_cores, thread_callbacks
 
 
 class Machine:
@@ -19,6 +20,10 @@ class Machine:
 
     def __init__(self):
         self.count, self.now, self.seconds = 2, 0.0, {}
+        self.idle_cores: int | None = 5
+
+    def idle(self):
+        return None if self.idle_cores is None else self.idle_cores * self.now
 
     def step(self, callback, rows=10**6):
         net, batch = SimpleNamespace(steps_of=lambda inputs: rows), ({}, None)
@@ -35,7 +40,8 @@ def machine(monkeypatch):
     monkeypatch.setattr(
         _threads.torch, "set_num_threads", lambda count: setattr(found, "count", count)
     )
-    monkeypatch.setattr(_threads.time, "perf_counter", lambda: found.now)
+    monkeypatch.setattr(_thread_trial.time, "perf_counter", lambda: found.now)
+    monkeypatch.setattr(_thread_trial, "idle_seconds", found.idle)
     return found
 
 
@@ -45,13 +51,48 @@ def started(most):
     return callback
 
 
+@pytest.mark.parametrize("idle_cores", [5, None])
 @pytest.mark.parametrize("best", [1, 2, 4, 6])
-def test_the_fastest_number_is_kept(machine, best):
-    machine.seconds = {n: 1.0 if n == best else 2.0 for n in (1, 2, 4, 6)}
+def test_the_fastest_number_is_kept(machine, best, idle_cores):
+    machine.seconds = {n: 1.0 if n == best else 1.4 for n in (1, 2, 4, 6)}
+    machine.idle_cores = idle_cores
     callback = started(6)
     used = [machine.step(callback) for _ in range(40)]
-    assert set(used[1:13]) == {1, 2, 4, 6}
+    assert used[:4] == [1] * 4
+    assert set(used[4:13]) == {2, 4, 6}
     assert set(used[13:]) == {best}
+
+
+@pytest.mark.parametrize(
+    ("idle_cores", "tried"), [(0, {1}), (1, {1, 2}), (2, {1, 2}), (3, {1, 2, 4})]
+)
+def test_no_more_threads_are_tried_than_cores_are_idle(machine, idle_cores, tried):
+    machine.seconds = {1: 1.0, 2: 0.5, 4: 0.3, 6: 0.2}
+    machine.idle_cores = idle_cores
+    callback = started(6)
+    assert {machine.step(callback) for _ in range(40)} == tried
+
+
+@pytest.mark.parametrize(("seconds", "n_tried"), [(2.0, 2), (4.0, 1)])
+def test_a_number_is_given_up_at_its_first_slow_step(machine, seconds, n_tried):
+    # Threads may have to be started in the first one.
+    machine.seconds = {1: 1.0, 2: seconds, 4: 1.0, 6: 1.0}
+    callback = started(6)
+    used = [machine.step(callback) for _ in range(40)]
+    assert used.count(2) == n_tried
+    assert set(used[-20:]) == {1}
+
+
+def test_a_short_look_at_idle_cores_is_made_longer(machine):
+    machine.seconds = {1: 0.015, 2: 0.01}
+    callback = started(2)
+    used = [machine.step(callback) for _ in range(20)]
+    assert used.index(2) == 7
+
+
+def test_idle_time_is_known_on_linux_or_not_at_all():
+    before = idle_seconds()
+    assert before is None or (before >= 0 and idle_seconds() >= before)
 
 
 def test_batches_of_other_sizes_are_compared_by_their_work(machine):
@@ -79,7 +120,7 @@ def test_steps_that_become_slower_are_tried_again(machine):
 
 
 def test_now_and_then_it_is_tried_again(machine, monkeypatch):
-    monkeypatch.setattr(_threads, "STEPS_BETWEEN_TRIALS", 20)
+    monkeypatch.setattr(_thread_trial, "STEPS_BETWEEN_TRIALS", 20)
     machine.seconds = {1: 1.0, 2: 9.0}
     callback = started(2)
     assert [machine.step(callback) for _ in range(19)][-1] == 1

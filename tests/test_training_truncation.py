@@ -507,3 +507,19 @@ def test_the_generator_of_a_mac_is_seeded_and_given_back(monkeypatch):
     with own_randomness(3, torch.device("mps")):
         assert state == [3]
     assert state == [7]
+
+
+class TwoProcesses:
+    """What skrnn asks of an accelerator, in the first of two processes that hears no other."""
+
+    process_index, num_processes, mixed_precision = 0, 2, "no"
+    device = torch.device("cpu")
+
+    def reduce(self, tensor, reduction):
+        return tensor
+
+
+def test_chunks_are_not_shared_out_among_processes(X, y_steps):
+    model = make(tbptt_steps=5, return_sequences=True, accelerator=TwoProcesses())
+    with pytest.raises(ValueError, match="cannot be shared out among processes"):
+        model.fit(X, y_steps)

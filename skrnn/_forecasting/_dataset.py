@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-Batch = tuple[dict[str, Tensor], Tensor]
+from skrnn._training import Alone, Batch, home_of, one_ahead, sent
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,8 @@ class WindowDataset(Dataset):
         Most windows of an epoch of training; None for no limit.
 
     device : torch.device or str
-        Where batches are built. The whole panel is kept there.
+        Where batches are wanted. The whole panel is kept there, unless it is too much for a GPU:
+        then batches are built on the CPU and sent.
 
     dtype : torch.dtype
         Type of the covariates.
@@ -139,20 +140,22 @@ class WindowDataset(Dataset):
         self.numbers = numbers
         self.epoch_size = epoch_size
         self.device = torch.device(device)
+        n_bytes = buffers.values.nbytes + sum(x.nbytes for x in buffers.covariates.values())
+        home = self.home = home_of(self.device, n_bytes)
         # Levels are taken off in double precision, where the device has it.
         precise = torch.float32 if self.device.type == "mps" else torch.float64
         self.n_columns = buffers.n_columns
-        self.values = torch.as_tensor(buffers.values, dtype=precise, device=device).flatten()
-        self.least = torch.as_tensor(buffers.least, dtype=precise, device=device)
-        self.start = torch.as_tensor(buffers.offsets[:-1], device=device)
+        self.values = torch.as_tensor(buffers.values, dtype=precise, device=home).flatten()
+        self.least = torch.as_tensor(buffers.least, dtype=precise, device=home)
+        self.start = torch.as_tensor(buffers.offsets[:-1], device=home)
         visible = buffers.lengths if visible is None else visible
-        self.end = self.start + torch.as_tensor(visible, device=device)
+        self.end = self.start + torch.as_tensor(visible, device=home)
         self.covariates = {
-            name: torch.as_tensor(values, dtype=dtype, device=device)
+            name: torch.as_tensor(values, dtype=dtype, device=home)
             for name, values in buffers.covariates.items()
         }
-        self.past = torch.arange(-window_length, 0, device=device)
-        self.future = torch.arange(horizon, device=device)
+        self.past = torch.arange(-window_length, 0, device=home)
+        self.future = torch.arange(horizon, device=home)
 
     def __len__(self) -> int:
         """Windows of one epoch."""
@@ -171,7 +174,7 @@ class WindowDataset(Dataset):
             NaN beyond the end of a series and where a value is missing.
         """
         series, origin, column = (
-            torch.from_numpy(np.asarray(part, dtype=np.int64)).to(self.device)
+            torch.from_numpy(np.asarray(part, dtype=np.int64)).to(self.home)
             for part in self.origins.at(numbers)
         )
         bounds = self.start[series].unsqueeze(1), self.end[series].unsqueeze(1)
@@ -186,7 +189,17 @@ class WindowDataset(Dataset):
                 inputs[f"{name}_covariates"] = self._rows(self.covariates[name], steps, bounds)
         if "static" in self.covariates:
             inputs["static_covariates"] = self._static(series, column)
-        return inputs, self._values(future, column, bounds)
+        batch = inputs, self._values(future, column, bounds)
+        return batch if self.home == self.device else sent(batch, self.device)
+
+    def batches(self, plan: Iterable[NDArray]) -> Iterator[Batch]:
+        """Batches of windows given by number; those that have to be sent are built ahead."""
+        return map(self.batch, plan) if self.home == self.device else one_ahead(self.batch, plan)
+
+    def uncounted(self, numbers: NDArray[np.integer]) -> Batch:
+        """Give a batch whose windows count nothing, for a process that has none to compute."""
+        inputs, target = self.batch(numbers)
+        return inputs, target.fill_(torch.nan)
 
     def _values(self, steps: Tensor, column: Tensor, bounds: tuple[Tensor, Tensor]) -> Tensor:
         index = _inside(steps, bounds) * self.n_columns + column.unsqueeze(1)
@@ -227,6 +240,9 @@ class TrainWindows:
 
     budget : object with an attribute ``exhausted``, or None
         Ends an epoch early, but not before its first batch, once the time is used up.
+
+    processes : Alone or None, default=None
+        Those that share each batch. None is this one only.
     """
 
     def __init__(
@@ -235,7 +251,9 @@ class TrainWindows:
         batch_size: int,
         random_state: np.random.RandomState,
         budget: Any = None,
+        processes: Alone | None = None,
     ) -> None:
+        self.processes = Alone() if processes is None else processes
         self.dataset = dataset
         self.batch_size = batch_size
         self.random_state = random_state
@@ -245,10 +263,17 @@ class TrainWindows:
         return -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        for numbers in self.plan():
-            yield self.dataset.batch(numbers)
+        plan = self.plan()
+        # Processes count the rows of the batch that was dealt out last: nothing is built ahead.
+        shared = self.processes.size > 1
+        for batch in map(self._share, plan) if shared else self.dataset.batches(plan):
+            yield batch
             if self.budget is not None and self.budget.exhausted:
                 return
+
+    def _share(self, numbers: NDArray) -> Batch:
+        own = self.processes.share(numbers)
+        return self.dataset.batch(own) if len(own) else self.dataset.uncounted(numbers[:1])
 
     def plan(self) -> list[NDArray[np.int64]]:
         """Draw the windows of one epoch."""
@@ -279,8 +304,8 @@ class OrderedWindows:
         numbers = self.dataset.numbers
         if numbers is None:
             numbers = self.dataset.origins.spread(len(self.dataset))
-        for i in range(0, len(numbers), self.batch_size):
-            yield self.dataset.batch(numbers[i : i + self.batch_size])
+        starts = range(0, len(numbers), self.batch_size)
+        yield from self.dataset.batches(numbers[i : i + self.batch_size] for i in starts)
 
 
 def _inside(steps: Tensor, bounds: tuple[Tensor, Tensor]) -> Tensor:

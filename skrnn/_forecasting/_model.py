@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -101,6 +102,12 @@ class ForecastModel:
     def window_length(self) -> int:
         """Steps of the past that are read."""
         return self.options.spec["window_length"]
+
+    def copy(self, accelerator: Any) -> ForecastModel:
+        """Model with networks of its own, which trains in the processes of an accelerator."""
+        model = copy.copy(self)
+        model.training = replace(self.training, accelerator=accelerator)
+        return model
 
     # -- fitting ------------------------------------------------------------------------------
 
@@ -284,13 +291,17 @@ class ForecastModel:
         # Neighbouring origins share most of their steps; every series has one window of its own.
         origins = validation.origins.counts[validation.origins.counts > 0]
         independent = panel.n_columns * float(np.maximum(origins / self.horizon, 1).sum())
-        self.guard = compare(
+        guard = compare(
             in_units(windows.truth),
             {name: in_units(values) for name, values in self._members(windows).items()},
             scale[:, None],
             self.options.guard,
             independent,
         )
+        # The guard says whether there is another training, which no process may enter alone.
+        agreed = self.training.processes.agreed
+        weights = {name: agreed(weight) for name, weight in guard.weights.items()}
+        self.guard = replace(guard, weights=weights)
         if self.options.calibrate:
             blended = self._blended(windows)
             # Without a distribution of its own the network has nothing to lean on.

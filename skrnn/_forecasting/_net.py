@@ -69,7 +69,9 @@ class ForecastNet(SequenceNetMixin, NeuralNetRegressor):
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """Random batches for training, ordered ones otherwise."""
         if training:
-            return TrainWindows(dataset, self.batch_size, self.random_state_, self.time_budget_)
+            return TrainWindows(
+                dataset, self.batch_size, self.random_state_, self.time_budget_, self.processes
+            )
         return OrderedWindows(dataset, INFERENCE_BATCH_SIZE)
 
     def infer(self, x: dict[str, Tensor], **fit_params: Any) -> Forecast:  # type: ignore[override]
@@ -91,12 +93,9 @@ class ForecastNet(SequenceNetMixin, NeuralNetRegressor):
         loss = self.module_.loss(y_pred, y_true)
         return loss.sum() / _n_known(y_true).clamp(min=1)
 
-    def on_batch_end(
-        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
-    ) -> None:
-        """Record how many steps the mean loss of the batch is over."""
-        name = "train_weight" if training else "valid_weight"
-        self.history.record_batch(name, self._number(_n_known(batch[1])))
+    def weight_of(self, batch: Any) -> Tensor:
+        """Count the steps that the mean loss of a batch is over."""
+        return _n_known(batch[1])
 
     def forecast(
         self, dataset: WindowDataset, numbers: NDArray[np.integer], alpha: NDArray[np.float64]

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from skrnn._training import resolve_device
+from skrnn._training import Alone, processes_of, resolve_device
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,17 @@ class TrainingOptions:
     precision: str
     verbose: int
     nested: Mapping[str, Mapping[str, Any]]
+    accelerator: Any = None
 
     @property
     def resolved_device(self) -> torch.device:
-        """Device of this machine that the parameter stands for."""
-        return resolve_device(self.device)
+        """Device of this machine that the parameters stand for."""
+        return resolve_device(self.device, self.accelerator)
+
+    @property
+    def processes(self) -> Alone:
+        """Processes that train together."""
+        return processes_of(self.accelerator)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "accelerator": None}

@@ -46,6 +46,7 @@ _SHARED = (
     "callbacks",
     "net_params",
     "device",
+    "accelerator",
     "n_threads",
     "dtype",
     "precision",

@@ -17,12 +17,16 @@ from skrnn._training._optimizers import (
     resolve_optimizer,
     resolve_precision,
 )
+from skrnn._training._placement import Batch, home_of, one_ahead, sent
+from skrnn._training._processes import Alone, processes_of
 from skrnn._training._randomness import building, own_randomness
 from skrnn._training._state import device_or_cpu, network_from_state, network_to_state
 from skrnn._training._threads import shared_cores
 
 __all__ = [
     "SCHEDULES",
+    "Alone",
+    "Batch",
     "BestWeights",
     "OrderedBatches",
     "Outcome",
@@ -38,12 +42,16 @@ __all__ = [
     "building",
     "device_or_cpu",
     "heap_for_batches",
+    "home_of",
     "network_from_state",
     "network_to_state",
+    "one_ahead",
     "own_randomness",
+    "processes_of",
     "resolve_device",
     "resolve_optimizer",
     "resolve_precision",
+    "sent",
     "shared_cores",
     "split_holdout",
     "train",

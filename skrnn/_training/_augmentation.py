@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from skrnn._training._batches import Batch, TrainBatches
+from skrnn._training._batches import TrainBatches
+from skrnn._training._placement import Batch
 from skrnn.nn import FeatureScaler, ValidSteps, generator_of_thread
 
 
@@ -38,7 +39,7 @@ class AugmentedBatches:
     def __iter__(self) -> Iterator[Batch]:
         generator = generator_of_thread()
         for inputs, target in self.batches:
-            x = self.scaler(inputs["x"])
+            x = self.scaler(inputs["x"].to(self.scaler.mean.device, non_blocking=True))
             valid = ValidSteps.of(inputs.get("lengths"), x)
             for augmentation in self.augmentations:
                 x = augmentation.augment(x, valid, generator)

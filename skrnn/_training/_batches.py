@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from skrnn._sequences import Sequences
+from skrnn._stored import AnySequences, StoredSequences
+from skrnn._training._placement import Batch, home_of, one_ahead, sent
+from skrnn._training._processes import Alone
 
 # Shuffled samples are sorted by length inside groups of this many batches: padding falls to a few
 # per cent while the make-up of every batch still changes from epoch to epoch.
@@ -26,16 +28,14 @@ MAX_PADDING_RATIO = 2.5
 # Upper bound on rows x steps of one inference batch, so that long series do not blow up memory.
 MAX_INFERENCE_STEPS = 2**20
 
-Batch = tuple[dict[str, Tensor], Tensor]
-
 
 class SequenceDataset(Dataset):
     """Sequences, targets and weights on one device, cut into batches by index.
 
     Parameters
     ----------
-    sequences : Sequences
-        Inputs.
+    sequences : Sequences or StoredSequences
+        Inputs. Stored ones are read a batch at a time.
 
     target : ndarray of shape (n_samples, ...) or (total_steps, ...), or None
         One target per sequence, or one per step when `per_step`.
@@ -50,12 +50,13 @@ class SequenceDataset(Dataset):
         Type of inputs and of numeric targets.
 
     device : torch.device or str
-        Where batches are built. The whole set is kept there.
+        Where batches are wanted. The whole set is kept there, but for stored inputs and for what
+        is too much for a GPU: such batches are built on the CPU and sent.
     """
 
     def __init__(
         self,
-        sequences: Sequences,
+        sequences: AnySequences,
         target: NDArray | None = None,
         weight: NDArray | None = None,
         *,
@@ -67,11 +68,19 @@ class SequenceDataset(Dataset):
         self.step_index = sequences.step_index
         self.equal_length = sequences.equal_length
         self.per_step = per_step
-        self.values = _as_tensor(sequences.values, dtype, device)
-        self.starts = _as_tensor(sequences.starts, torch.int64, device)
-        self.overlapping = sequences.overlapping
-        self.target = None if target is None else _target_tensor(target, dtype, device)
-        self.weight = None if weight is None else _as_tensor(weight, dtype, device)
+        self.dtype, self.device = dtype, torch.device(device)
+        self.stored: StoredSequences | None = None
+        self.overlapping = False
+        if isinstance(sequences, StoredSequences):
+            self.stored, starts = sequences, sequences.offsets[:-1]
+            self.values, self.home = torch.empty(0), torch.device("cpu")
+        else:
+            self.overlapping, starts = sequences.overlapping, sequences.starts
+            self.home = home_of(self.device, sequences.values.size * dtype.itemsize)
+            self.values = _as_tensor(sequences.values, dtype, self.home)
+        self.starts = _as_tensor(starts, torch.int64, self.home)
+        self.target = None if target is None else _target_tensor(target, dtype, self.home)
+        self.weight = None if weight is None else _as_tensor(weight, dtype, self.home)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -88,24 +97,47 @@ class SequenceDataset(Dataset):
         target : Tensor of shape (batch, ...) or (batch, time, ...)
             Zeros after the end of each sequence. An empty tensor when there is no target.
         """
-        index = torch.from_numpy(np.ascontiguousarray(indices)).to(self.values.device)
+        index = torch.from_numpy(np.ascontiguousarray(indices)).to(self.home)
         inputs: dict[str, Tensor] = {}
         pick: Callable[[Tensor], Tensor]
         if self.equal_length:
             pick = partial(self._blocks, index=index)
-            inputs["x"] = self._windows(index) if self.overlapping else pick(self.values)
+            inputs["x"] = self._windows(index) if self.overlapping else self._inputs(indices, pick)
         else:
             lengths = self.lengths[indices]
             steps, valid = self._steps(index, lengths)
             pick = partial(self._rows, steps=steps, valid=valid)
-            inputs["x"] = pick(self.values)
+            inputs["x"] = self._inputs(indices, pick)
             if valid is not None:
                 inputs["lengths"] = torch.from_numpy(lengths)
         if not self.per_step:
             pick = partial(torch.index_select, dim=0, index=index)
         if self.weight is not None:
             inputs["weight"] = pick(self.weight)
-        return inputs, torch.empty(len(indices)) if self.target is None else pick(self.target)
+        target = torch.empty(len(indices)) if self.target is None else pick(self.target)
+        return (inputs, target) if self.home == self.device else sent((inputs, target), self.device)
+
+    def batches(self, plan: Iterable[NDArray]) -> Iterator[Batch]:
+        """Batches of the index arrays of a plan; those that have to be sent are built ahead.
+
+        Items of a data set are read when they are asked for: what they are read from may belong to
+        the thread that opened it.
+        """
+        ahead = self.home != self.device and (self.stored is None or self.stored.reads_ahead)
+        return one_ahead(self.batch, plan) if ahead else map(self.batch, plan)
+
+    def uncounted(self, indices: NDArray[np.integer]) -> Batch:
+        """Give a batch whose samples count nothing, for a process that has none to compute."""
+        inputs, target = self.batch(indices)
+        shape = inputs["x"].shape[:2] if self.per_step else inputs["x"].shape[:1]
+        inputs["weight"] = inputs["x"].new_zeros(shape, dtype=self.dtype)
+        return inputs, target
+
+    def _inputs(self, indices: NDArray[np.integer], pick: Callable[[Tensor], Tensor]) -> Tensor:
+        """Steps of a batch, zeros after the end of each sequence."""
+        if self.stored is None:
+            return pick(self.values)
+        return _as_tensor(self.stored.read(indices).to_padded(fill=0), self.dtype, self.home)
 
     def _blocks(self, flat: Tensor, index: Tensor) -> Tensor:
         """Steps of sequences that have the same length and lie one after the other."""
@@ -155,6 +187,9 @@ class TrainBatches:
 
     budget : object with an attribute ``exhausted``, or None
         Ends an epoch early, but not before its first batch, once the time is used up.
+
+    processes : Alone or None, default=None
+        Those that share each batch. None is this one only.
     """
 
     def __init__(
@@ -163,7 +198,9 @@ class TrainBatches:
         batch_size: int,
         random_state: np.random.RandomState,
         budget: Any = None,
+        processes: Alone | None = None,
     ) -> None:
+        self.processes = Alone() if processes is None else processes
         self.budget = budget
         self.dataset = dataset
         self.batch_size = batch_size
@@ -173,10 +210,17 @@ class TrainBatches:
         return -(-len(self.dataset) // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        for indices in self.plan():
-            yield self.dataset.batch(indices)
+        plan = self.plan()
+        # Processes count the rows of the batch that was dealt out last: nothing is built ahead.
+        shared = self.processes.size > 1
+        for batch in map(self._share, plan) if shared else self.dataset.batches(plan):
+            yield batch
             if self.budget is not None and self.budget.exhausted:
                 return
+
+    def _share(self, indices: NDArray) -> Batch:
+        own = self.processes.share(indices, self.dataset.lengths[indices])
+        return self.dataset.batch(own) if len(own) else self.dataset.uncounted(indices[:1])
 
     def plan(self) -> list[NDArray[np.int64]]:
         """Draw the index arrays of one epoch."""
@@ -210,8 +254,7 @@ class OrderedBatches:
         self.batch_size = batch_size
 
     def __iter__(self) -> Iterator[Batch]:
-        for indices in self.plan():
-            yield self.dataset.batch(indices)
+        yield from self.dataset.batches(self.plan())
 
     def plan(self) -> list[NDArray[np.int64]]:
         """List the index arrays, bounded in rows x steps."""

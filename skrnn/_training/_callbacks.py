@@ -19,17 +19,28 @@ class StopTraining(Exception):
     """Raised by a callback to end the training after a whole epoch."""
 
 
+class StopElsewhere(StopTraining):
+    """Raised because the training has ended in another process."""
+
+
 class MeanLoss(PassthroughScoring):
     """Average the loss of an epoch over all that counts, whatever batch it was in.
 
     The net records with every batch how many sequences or steps, or how much weight, it held.
     """
 
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Record the mean."""
+        self.processes_ = net.processes
+        super().on_epoch_end(net, **kwargs)
+
     def get_avg_score(self, history: Any) -> float:
         """Mean over the batches of the last epoch."""
         counted = "train_weight" if self.on_train else "valid_weight"
         weights, losses = zip(*history[-1, "batches", :, [counted, self.name]], strict=True)
-        return float(np.average(losses, weights=weights if sum(weights) > 0 else None))
+        mean = float(np.average(losses, weights=weights if sum(weights) > 0 else None))
+        # Every process validates on everything, and one of them decides what comes of it.
+        return mean if self.on_train else self.processes_.agreed(mean)
 
 
 class TimeBudget(Callback):
@@ -51,6 +62,7 @@ class TimeBudget(Callback):
     def on_train_begin(self, net: Any, X: Any = None, **kwargs: Any) -> None:
         """Start the clock and count the samples to come."""
         self.start_ = time.perf_counter()
+        self.processes_, self.told = net.processes, 0.0
         self.samples_ = 0.0
         self.total_samples_ = max(len(X) * self.epochs, 1)
 
@@ -61,10 +73,19 @@ class TimeBudget(Callback):
         if training:
             self.samples_ += net.samples_of(batch)
 
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Learn the time of the first process: what it decides by is decided by all."""
+        self.told = self.processes_.agreed(self.clock)
+
+    @property
+    def clock(self) -> float:
+        """Seconds since the training began in this process."""
+        return time.perf_counter() - self.start_
+
     @property
     def elapsed(self) -> float:
-        """Seconds since the training began."""
-        return time.perf_counter() - self.start_
+        """Seconds since the training began; in several processes as of the last step."""
+        return self.clock if self.processes_.size == 1 else self.told
 
     @property
     def exhausted(self) -> bool:
@@ -198,7 +219,7 @@ class BestWeights(Callback):
 
 
 class ProgressLine(Callback):
-    """Print one line per epoch with the time left.
+    """Print one line per epoch with the time left, in the first process.
 
     Parameters
     ----------
@@ -215,6 +236,8 @@ class ProgressLine(Callback):
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Print the line."""
+        if net.processes.rank > 0:
+            return
         row = net.history[-1]
         parts = [f"epoch {row['epoch']}/{self.budget.epochs}"]
         parts += [f"{k} {row[k]:.4f}" for k in ("train_loss", "valid_loss") if k in row]
@@ -223,6 +246,15 @@ class ProgressLine(Callback):
         left = self.budget.elapsed * (1 - progress) / progress
         parts.append(f"{row['dur']:.1f} s, at most {left:.0f} s left")
         self.sink("  ".join(parts))
+
+
+class StopTogether(Callback):
+    """Stop in every process when a callback has stopped the training in one."""
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Raise `StopElsewhere` where another process has stopped."""
+        if net.processes.anyone(False):
+            raise StopElsewhere
 
 
 class ScikitLearnBridge(Callback):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+import torch
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import LRScheduler
 
@@ -16,13 +17,16 @@ from skrnn._training._callbacks import (
     BestWeights,
     ProgressLine,
     Schedule,
+    StopElsewhere,
     StopOnTime,
+    StopTogether,
     StopTraining,
     TimeBudget,
 )
 from skrnn._training._heap import kept_heap
 from skrnn._training._optimizers import SCHEDULES
 from skrnn._training._precision import drop_slow_precision
+from skrnn._training._randomness import draw_differently
 from skrnn._training._steps import Diverged
 from skrnn._training._threads import own_threads, thread_callbacks
 
@@ -117,10 +121,15 @@ def train(
     rates = [group["lr"] for group in net.optimizer_.param_groups]
     schedule = _schedule(plan, budget, valid_set is not None)
     net.callbacks_ = _in_order(usual, schedule, budget, best, plan)
-    for callback in thread_callbacks(plan.n_threads, net.device):
+    net.processes.begin(net.module_)
+    if net.processes.rank > 0:
+        # Shares differ, and so should what is dropped of them.
+        draw_differently(net.processes.rank, torch.device(net.device))
+    n_local = net.processes.local_size
+    for callback in thread_callbacks(plan.n_threads, net.device, n_local):
         net.callbacks_.append(("threads", callback))
     try:
-        with kept_heap(net.device), own_threads(plan.n_threads):
+        with kept_heap(net.device), own_threads(plan.n_threads, n_local):
             outcome = _run(net, (train_set, valid_set), epochs, budget)
         if best.seen_ < len(net.history) and _is_whole(net.history[-1], valid_set):
             # A callback ended the training before the weights of this epoch were kept.
@@ -157,16 +166,20 @@ def _in_order(
         *[(type(callback).__name__, callback) for callback in plan.extra],
         ("best_weights", best),
         ("stop_on_time", StopOnTime(budget)),
+        ("stop_together", StopTogether()),
     ]
 
 
 def _run(net: Any, sets: tuple[Any, Any], epochs: int, budget: TimeBudget) -> Outcome:
-    outcome = Outcome()
+    outcome, leaves_first = Outcome(), True
     net.guard_.begin_training()
     net.time_budget_ = budget
     net.notify("on_train_begin", X=sets[0], y=None)
     try:
         net.fit_loop(sets, epochs=epochs)
+        leaves_first = False
+    except StopElsewhere:
+        leaves_first = False
     except StopTraining:
         pass
     except Diverged:
@@ -180,6 +193,10 @@ def _run(net: Any, sets: tuple[Any, Any], epochs: int, budget: TimeBudget) -> Ou
         raise
     finally:
         net.time_budget_ = None
+    if outcome.interrupted is None:
+        if leaves_first:
+            net.processes.anyone(True)
+        net.processes.end()
     return outcome
 
 

@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import torch
 from skorch import NeuralNetClassifier, NeuralNetRegressor
-from skorch.callbacks import Callback, EpochTimer, PassthroughScoring
+from skorch.callbacks import EpochTimer, PassthroughScoring
 from torch import Tensor, nn
 
 from skrnn._training._augmentation import AugmentedBatches, augmented
 from skrnn._training._batches import OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import MeanLoss
+from skrnn._training._epochs import EpochMixin
 from skrnn._training._heap import heap_for_batches
 from skrnn._training._optimizers import optimizer_defaults, parameter_groups
-from skrnn._training._steps import StepGuard, need_not_wait, read_numbers
+from skrnn._training._processes import Alone
+from skrnn._training._steps import StepGuard, clear_gradients, learnable, need_not_wait
 from skrnn._training._threads import shared_cores
 from skrnn._training._truncation import Chunk, ChunkBatches, advance, answer, backward_in_chunks
 from skrnn.nn import SequenceNetwork, length_mask
@@ -29,7 +31,7 @@ class NoCriterion(nn.Module):
     """Stands in for skorch's criterion: the head of the network owns the loss."""
 
 
-class SequenceNetMixin:
+class SequenceNetMixin(EpochMixin):
     """What both nets share; every method is one of skorch's named hooks.
 
     Parameters
@@ -52,15 +54,16 @@ class SequenceNetMixin:
     seed : int
         Decides the order of samples.
 
+    processes : Alone or None, default=None
+        Those that train together. None is this one only.
+
     **kwargs : dict
         skorch's own parameters.
     """
 
     module_: SequenceNetwork
     optimizer_: torch.optim.Optimizer
-    callbacks_: list[tuple[str, Any]]
     device: Any
-    history: Any
 
     def __init__(
         self,
@@ -71,8 +74,10 @@ class SequenceNetMixin:
         tbptt_steps: int | None = None,
         augmentation: Any = None,
         seed: int = 0,
+        processes: Alone | None = None,
         **kwargs: Any,
     ) -> None:
+        self.processes = Alone() if processes is None else processes
         self.gradient_clip_value = gradient_clip_value
         self.autocast_dtype = autocast_dtype
         self.tbptt_steps = tbptt_steps
@@ -115,10 +120,9 @@ class SequenceNetMixin:
             decay = kwargs.pop("weight_decay", None)
             groups = parameter_groups(self.module_, self.optimizer, decay)
             self.optimizer_ = self.optimizer(groups, **kwargs)
-        waits = self.grad_scaler_ is not None or not need_not_wait(
-            self.optimizer_, torch.device(self.device)
-        )
-        self.guard_ = StepGuard(self.optimizer_, self.grad_scaler_, waits)
+        waits = self.grad_scaler_ is not None or self.processes.size > 1
+        waits = waits or not need_not_wait(self.optimizer_, torch.device(self.device))
+        self.guard_ = StepGuard(self.grad_scaler_, waits)
         return self
 
     def adopt(
@@ -144,7 +148,10 @@ class SequenceNetMixin:
         if not training:
             return OrderedBatches(dataset, self.batch_size)
         batches = augmented(
-            TrainBatches(dataset, self.batch_size, self.random_state_, self.time_budget_), self
+            TrainBatches(
+                dataset, self.batch_size, self.random_state_, self.time_budget_, self.processes
+            ),
+            self,
         )
         if self.tbptt_steps is None or self.module_.pooling is not None:
             return batches
@@ -192,54 +199,14 @@ class SequenceNetMixin:
         self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
     ) -> None:
         """Record how much the batch counts in the mean loss of the epoch."""
-        name = "train_weight" if training else "valid_weight"
-        weight = _total_weight(batch[0], self.module_.pooling is None)
-        self.history.record_batch(name, self._number(weight))
+        if training:
+            self.history.record_batch("train_weight", self._number(self.batch_weight_))
+        else:
+            self.history.record_batch("valid_weight", self._number(self.weight_of(batch)))
 
-    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
-        """Call a method of the net and of all callbacks that have one of their own."""
-        getattr(self, method_name)(self, **cb_kwargs)
-        for callback in self._listeners(method_name):
-            getattr(callback, method_name)(self, **cb_kwargs)
-
-    def _listeners(self, method_name: str) -> list[Any]:
-        # Most callbacks have nothing to do with a batch, and asking each takes longer than a step
-        # of a small network may.
-        callbacks, size, listeners = self.__dict__.get("_heard", (None, 0, {}))
-        if callbacks is not self.callbacks_ or size != len(self.callbacks_):
-            listeners = {}
-            self.__dict__["_heard"] = (self.callbacks_, len(self.callbacks_), listeners)
-        if method_name not in listeners:
-            listeners[method_name] = [
-                callback for _, callback in self.callbacks_ if _listens(callback, method_name)
-            ]
-        return listeners[method_name]
-
-    def run_single_epoch(
-        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
-    ) -> None:
-        """Go through all batches once; where nobody waits for numbers, read them at the end."""
-        if iterator is None:
-            return
-        count = 0
-        try:
-            for batch in iterator:
-                self.notify("on_batch_begin", batch=batch, training=training)
-                step = step_fn(batch, **fit_params)
-                self.history.record_batch(f"{prefix}_loss", self._number(step["loss"]))
-                self.history.record_batch(f"{prefix}_batch_size", len(batch[1]))
-                self.notify("on_batch_end", batch=batch, training=training, **step)
-                count += 1
-        finally:
-            read_numbers(self.history[-1]["batches"])
-        self.guard_.read()
-        self.history.record(f"{prefix}_batch_count", count)
-
-    def _number(self, value: float | Tensor) -> float | Tensor:
-        """Read a number now, unless nobody is to wait for it."""
-        if not isinstance(value, Tensor):
-            return value
-        return value.item() if self.guard_.waits else value.detach()
+    def weight_of(self, batch: Any) -> float | Tensor:
+        """Weight of a batch: what its mean loss was divided by."""
+        return _total_weight(batch[0], self.module_.pooling is None)
 
     def _set_training(self, training: bool = True) -> None:
         # skorch goes through all modules in every step.
@@ -247,7 +214,7 @@ class SequenceNetMixin:
             super()._set_training(training)
 
     def _zero_grad_optimizer(self, set_to_none: bool | None = None) -> None:
-        self.guard_.clear()
+        clear_gradients(self.optimizer_)
 
     def steps_of(self, inputs: dict[str, Tensor]) -> int:
         """Count the time steps that the recurrence computes for a batch, padding included."""
@@ -256,8 +223,8 @@ class SequenceNetMixin:
 
     def samples_of(self, batch: Any) -> float:
         """Count the samples that are done with a batch, of a chunk its share."""
-        inputs, target = batch
-        return inputs.n_samples if isinstance(inputs, Chunk) else len(target)
+        chunk = batch[0]
+        return chunk.n_samples if isinstance(chunk, Chunk) else self.processes.n_rows(batch)
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
         """Forward, backward and clipping of one batch; what is not finite is not stepped on."""
@@ -269,9 +236,10 @@ class SequenceNetMixin:
             y_pred = self.infer(inputs)
             loss = self.get_loss(y_pred, target, X=inputs, training=True)
             self.backward(loss)
+        loss = self._of_all_processes(loss, batch)
         if self.grad_scaler_ is not None:
             self.grad_scaler_.unscale_(self.optimizer_)
-        norm = self.guard_.check(loss, self.gradient_clip_value)
+        norm = self.guard_.check(self.optimizer_, loss, self.gradient_clip_value)
         self.history.record_batch("grad_norm", norm)
         return {"loss": loss.detach(), "y_pred": y_pred}
 
@@ -285,6 +253,17 @@ class SequenceNetMixin:
         """Send the loss back, scaled for half precision where that needs it."""
         scaled = loss if self.grad_scaler_ is None else self.grad_scaler_.scale(loss)
         scaled.backward()
+
+    def _of_all_processes(self, loss: Tensor, batch: Any) -> Tensor:
+        """Loss of the whole batch, of which this process has a share; gradients likewise."""
+        budget = self.time_budget_
+        seconds = 0.0 if budget is None else budget.clock
+        loss, self.batch_weight_, seconds = self.processes.sum_step(
+            learnable(self.optimizer_), loss, self.weight_of(batch), seconds
+        )
+        if budget is not None:
+            budget.told = seconds
+        return loss
 
     def _step_optimizer(self, step_fn: Any) -> None:
         if self.grad_scaler_ is None:
@@ -311,8 +290,10 @@ class SequenceNetMixin:
         plan = OrderedBatches(dataset, batch_size).plan()
         heap = heap_for_batches(self.device, len(plan))
         with torch.inference_mode(), shared_cores(), heap:
-            for indices in plan:
-                out = self._run_filled(dataset, indices, batch_size, encode).to(place)
+            batches = dataset.batches(_filled(indices, dataset, batch_size) for indices in plan)
+            for indices, (inputs, _) in zip(plan, batches, strict=True):
+                out = self._encode(inputs) if encode else self.infer(inputs)
+                out = out[: len(indices)].to(place)
                 if per_step:
                     lengths = torch.from_numpy(dataset.lengths[indices])
                     out = out[length_mask(lengths, out.shape[1])]
@@ -325,26 +306,8 @@ class SequenceNetMixin:
                 flat[where.to(place)] = out
         return torch.empty(0) if flat is None else flat.cpu()
 
-    def _run_filled(
-        self, dataset: SequenceDataset, indices: Any, batch_size: int, encode: bool
-    ) -> Tensor:
-        """Run one batch of constant size.
-
-        Rows are repeated to fill the batch up: matrix products of another shape round differently,
-        and the answer for a sample must not depend on how many others come with it.
-        """
-        filled = indices
-        if len(indices) < batch_size:
-            longest = int(dataset.lengths[indices].max(initial=0))
-            if batch_size * longest <= MAX_FILLED_STEPS:
-                filler = np.repeat(indices[-1:], batch_size - len(indices))
-                filled = np.concatenate([indices, filler])
-        inputs, _ = dataset.batch(filled)
-        if encode:
-            out = self.module_.encode(inputs["x"].to(self.device), inputs.get("lengths"))
-        else:
-            out = self.infer(inputs)
-        return out[: len(indices)]
+    def _encode(self, inputs: dict[str, Tensor]) -> Tensor:
+        return self.module_.encode(inputs["x"].to(self.device), inputs.get("lengths"))
 
 
 class SequenceNetClassifier(SequenceNetMixin, NeuralNetClassifier):
@@ -370,6 +333,20 @@ def _predictions(net: Any, dataset: SequenceDataset) -> Any:
         return np.concatenate([head.predict(raw.to(net.device)).cpu().numpy() for raw in raws])
 
 
+def _filled(indices: Any, dataset: SequenceDataset, batch_size: int) -> Any:
+    """Repeat rows up to a batch of constant size.
+
+    Matrix products of another shape round differently, and the answer for a sample must not depend
+    on how many others come with it.
+    """
+    if len(indices) == batch_size:
+        return indices
+    longest = int(dataset.lengths[indices].max(initial=0))
+    if batch_size * longest > MAX_FILLED_STEPS:
+        return indices
+    return np.concatenate([indices, np.repeat(indices[-1:], batch_size - len(indices))])
+
+
 def _loss_weight(loss: Tensor, inputs: Any) -> Tensor | None:
     weight = inputs.get("weight") if inputs is not None else None
     weight = None if weight is None else weight.to(loss.device)
@@ -378,11 +355,6 @@ def _loss_weight(loss: Tensor, inputs: Any) -> Tensor | None:
         return weight
     # Weights of padding are zero already.
     return length_mask(lengths, loss.shape[1]).to(loss) if weight is None else weight
-
-
-def _listens(callback: Any, method_name: str) -> bool:
-    own = method_name in vars(callback)
-    return own or getattr(type(callback), method_name) is not getattr(Callback, method_name, None)
 
 
 def _total_weight(inputs: dict[str, Tensor], per_step: bool) -> float | Tensor:

@@ -122,14 +122,24 @@ def one_cycle(progress: float) -> float:
 SCHEDULES: dict[str, Callable[[float], float]] = {"cosine": cosine, "one_cycle": one_cycle}
 
 
-def resolve_device(device: str | torch.device) -> torch.device:
-    """Device of a name; ``"auto"`` is CUDA when present, else the CPU.
+def resolve_device(device: str | torch.device, accelerator: Any = None) -> torch.device:
+    """Device of a name; ``"auto"`` is the accelerator's, or CUDA when present, else the CPU.
 
     Raises
     ------
     ValueError
-        If the device does not exist on this machine.
+        If the device does not exist on this machine, or is of another type than the accelerator's.
     """
+    if accelerator is not None:
+        own = torch.device(accelerator.device)
+        # accelerate numbers CPUs, which torch's files do not know.
+        own = torch.device("cpu") if own.type == "cpu" else own
+        if str(device) != "auto" and resolve_device(device).type != own.type:
+            raise ValueError(
+                f"device={str(device)!r} is not the device of the accelerator, {str(own)!r}; use "
+                "device='auto'."
+            )
+        return own
     if str(device) == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -151,14 +161,22 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return resolved
 
 
-def resolve_precision(precision: str, device: torch.device, dtype: str) -> torch.dtype | None:
+def resolve_precision(
+    precision: str, device: torch.device, dtype: str, accelerator: Any = None
+) -> torch.dtype | None:
     """Autocast dtype of a precision name, None for full precision.
 
     Raises
     ------
     ValueError
-        If the device or the parameter dtype cannot go with it.
+        If the device, the parameter dtype or the accelerator cannot go with it.
     """
+    mixed = "no" if accelerator is None else str(accelerator.mixed_precision)
+    if mixed not in ("no", precision):
+        raise ValueError(
+            f"precision={precision!r} is not the mixed_precision={mixed!r} of the accelerator; "
+            "make them the same, or leave mixed_precision at 'no'."
+        )
     if precision == "float32":
         return None
     if dtype != "float32":

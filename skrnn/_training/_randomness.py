@@ -73,6 +73,15 @@ def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
             yield
 
 
+def draw_differently(number: int, device: torch.device) -> None:
+    """Let a process inside of :func:`own_randomness` go on with draws that others do not have."""
+    own = generator_of_thread()
+    if own is not None:
+        own.manual_seed(own.initial_seed() + number)
+    for place in {_CPU, device}:
+        _seed(place, torch.initial_seed() + number)
+
+
 @contextmanager
 def building() -> Iterator[None]:
     """Make networks inside the block, one thread at a time.

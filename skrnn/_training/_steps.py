@@ -23,9 +23,6 @@ class StepGuard:
 
     Parameters
     ----------
-    optimizer : torch.optim.Optimizer
-        What takes the steps.
-
     grad_scaler : torch.amp.GradScaler or None
         Of half precision: it looks after gradients that are not finite by itself.
 
@@ -35,8 +32,7 @@ class StepGuard:
         `STEPS_BETWEEN_READS` steps, so that the processor runs ahead of the device.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, grad_scaler: Any, waits: bool) -> None:
-        self.optimizer = optimizer
+    def __init__(self, grad_scaler: Any, waits: bool) -> None:
         self.grad_scaler = grad_scaler
         self.waits = waits
         self._good: int | Tensor = 0
@@ -58,16 +54,16 @@ class StepGuard:
         """Forget the bad steps of an earlier training."""
         self._bad = self._most_bad = self._unread = 0
 
-    def clear(self) -> None:
-        """Take the gradients away."""
-        for parameter in self._learnable():
-            parameter.grad = None
-
-    def check(self, loss: Tensor, limit: float | None) -> float | Tensor:
+    def check(
+        self, optimizer: torch.optim.Optimizer, loss: Tensor, limit: float | None
+    ) -> float | Tensor:
         """Clip the gradient, and see to it that nothing is stepped on that is not finite.
 
         Parameters
         ----------
+        optimizer : torch.optim.Optimizer
+            What will take the step.
+
         loss : Tensor
             Loss of the step, without dimensions.
 
@@ -84,25 +80,28 @@ class StepGuard:
         Diverged
             If more than `MAX_BAD_STEPS` steps in a row were not finite.
         """
-        gradients = [p.grad for p in self._learnable() if p.grad is not None]
+        gradients = [p.grad for p in learnable(optimizer) if p.grad is not None]
         norm = _total_norm(gradients, loss)
-        if self.waits:
-            return self._check_now(gradients, loss.item(), norm.item(), limit)
-        return self._check_later(gradients, loss, norm, limit)
+        if not self.waits:
+            finite = self._check_later(gradients, loss, norm, limit)
+            # The same flag that torch's gradient scaler hands to a fused optimizer.
+            optimizer.found_inf = (~finite).to(torch.float32)  # type: ignore[attr-defined]
+            return norm
+        if not self._check_now(gradients, loss.item(), norm.item(), limit):
+            # Optimizers leave parameters without a gradient as they are.
+            clear_gradients(optimizer)
+        if self.bad_steps > MAX_BAD_STEPS:
+            raise Diverged
+        return norm.item()
 
     def _check_now(
         self, gradients: list[Tensor], loss: float, norm: float, limit: float | None
-    ) -> float:
+    ) -> bool:
         finite = math.isfinite(loss) and (math.isfinite(norm) or self.grad_scaler is not None)
         self._count(finite, 0 if finite else self.bad_steps + 1)
-        if not finite:
-            # Optimizers leave parameters without a gradient as they are.
-            self.clear()
-        elif limit is not None and norm > limit:
+        if finite and limit is not None and norm > limit:
             torch._foreach_mul_(gradients, limit / (norm + 1e-6))
-        if self.bad_steps > MAX_BAD_STEPS:
-            raise Diverged
-        return norm
+        return finite
 
     def _check_later(
         self, gradients: list[Tensor], loss: Tensor, norm: Tensor, limit: float | None
@@ -113,12 +112,10 @@ class StepGuard:
         self._most_bad = bad.clamp(min=self._most_bad)
         if limit is not None:
             torch._foreach_mul_(gradients, (limit / (norm + 1e-6)).clamp(max=1.0))
-        # The same flag that torch's gradient scaler hands to a fused optimizer.
-        self.optimizer.found_inf = (~finite).to(torch.float32)  # type: ignore[attr-defined]
         self._unread += 1
         if self._unread >= STEPS_BETWEEN_READS:
             self.read()
-        return norm
+        return finite
 
     def _count(self, good: bool | Tensor, bad: int | Tensor) -> None:
         self._good, self._bad = self._good + good, bad
@@ -131,8 +128,16 @@ class StepGuard:
         if most_bad > MAX_BAD_STEPS:
             raise Diverged
 
-    def _learnable(self) -> list[Tensor]:
-        return [p for group in self.optimizer.param_groups for p in group["params"]]
+
+def learnable(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """All parameters that an optimizer changes."""
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def clear_gradients(optimizer: torch.optim.Optimizer) -> None:
+    """Take the gradients away, in less time than the optimizer itself needs for it."""
+    for parameter in learnable(optimizer):
+        parameter.grad = None
 
 
 def need_not_wait(optimizer: torch.optim.Optimizer, device: torch.device) -> bool:

@@ -1,117 +1,35 @@
-"""Threads: how many of them a training on the CPU uses, found by timing a few of its steps."""
+"""Threads: how many of them a training on the CPU may use, and what was set before."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from numbers import Integral
-from statistics import median
-from typing import Any
 
 import joblib
 import torch
 from joblib.parallel import LokyBackend, get_active_backend
 from skorch.callbacks import Callback
 
-# Below this many multiplications per step (parameters x rows x time steps) a second thread never
-# pays, and one thread gives the same digits in every run.
-SMALL_STEP = 3e7
-# Timed steps per number of threads, and steps after which the trial is repeated.
-TIMED_STEPS, STEPS_BETWEEN_TRIALS = 3, 1000
-# Another program that wants the cores shows in steps that take this much longer.
-SLOWER = 1.5
+from skrnn._training._thread_trial import FasterThreads, set_threads
 
 # Whether this process is a fork of one that had imported skrnn.
 _forked = False
 
 
-class FasterThreads(Callback):
-    """Time a few steps with one thread, two, four and so on, and go on with the fastest.
-
-    A second thread halves the time of a large step on an idle machine and multiplies it beside a
-    busy program, as threads wait for each other actively. The trial is therefore repeated now and
-    then, and when steps become slower. Small steps are not timed: they take one thread.
-
-    Parameters
-    ----------
-    most : int
-        Largest number of threads.
-    """
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-
-    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        """Plan the first trial, after a step that makes buffers."""
-        self.parameters_ = sum(p.numel() for p in net.module_.parameters())
-        self.settled_: float | None = None
-        self.pace_: list[float] = []
-        self.n_steps_ = 0
-        self._plan_trial(warm_up=1)
-
-    def _plan_trial(self, warm_up: int = 0) -> None:
-        counts = [2**k for k in range(self.most.bit_length()) if 2**k < self.most] + [self.most]
-        # In turns, so that a disturbance does not hit one of them only.
-        self.trial_ = [0] * warm_up + counts * TIMED_STEPS
-        self.times_: dict[int, list[float]] = {count: [] for count in counts}
-
-    def on_batch_begin(
-        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
-    ) -> None:
-        """Set the number of threads of a step in a trial, and start the clock."""
-        if not training:
-            return
-        self.work_ = self.parameters_ * net.steps_of(batch[0])
-        if self.trial_ and self.work_ < SMALL_STEP:
-            _set(1)
-        elif self.trial_ and self.trial_[0]:
-            _set(self.trial_[0])
-        self.start_ = time.perf_counter()
-
-    def on_batch_end(
-        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
-    ) -> None:
-        """Record the time; at the end of a trial go on with the fastest."""
-        if not training or self.work_ < SMALL_STEP:
-            return
-        # Batches of sequences differ in length.
-        pace = (time.perf_counter() - self.start_) / self.work_
-        self.n_steps_ += 1
-        if self.trial_:
-            count = self.trial_.pop(0)
-            if count:
-                self.times_[count].append(pace)
-            if not self.trial_:
-                self._settle()
-            return
-        self.pace_.append(pace)
-        if self.n_steps_ % STEPS_BETWEEN_TRIALS == 0:
-            self._plan_trial()
-
-    def _settle(self) -> None:
-        paces = {count: median(times) for count, times in self.times_.items()}
-        best = min(paces, key=lambda count: paces[count])
-        self.settled_, self.pace_ = paces[best], []
-        _set(best)
-
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Plan another trial if the steps of this epoch were slower than those of the last one."""
-        if self.settled_ and self.pace_ and median(self.pace_) > SLOWER * self.settled_:
-            self._plan_trial()
-        self.pace_ = []
-
-
-def thread_callbacks(n_threads: int | str | None, device: torch.device | str) -> list[Callback]:
+def thread_callbacks(
+    n_threads: int | str | None, device: torch.device | str, n_processes: int = 1
+) -> list[Callback]:
     """Callbacks that look for a number of threads: one for "auto" on the CPU, else none.
 
     In a thread or process that shares the cores with others, such as a worker of a search, nothing
-    is looked for: the number there is left as it is.
+    is looked for: the number there is left as it is. Processes that train together on one machine
+    share its cores.
     """
-    most = min(torch.get_num_threads(), joblib.cpu_count())
+    most = min(torch.get_num_threads(), _cores(n_processes))
     alone = threading.current_thread() is threading.main_thread()
     if n_threads != "auto" or torch.device(device).type != "cpu" or most == 1 or not alone:
         return []
@@ -139,27 +57,32 @@ class ThreadSetting:
                 self._before = before
             self._n_users += 1
             if count is not None:
-                _set(count)
+                set_threads(count)
         try:
             yield
         finally:
             with self._lock:
                 self._n_users -= 1
                 overlapped = self._n_users == 0 and self._before != before
-                _set(self._before if overlapped else before)
+                set_threads(self._before if overlapped else before)
 
 
 _setting = ThreadSetting()
 
 
-def own_threads(n_threads: int | str | None) -> AbstractContextManager[None]:
+def own_threads(n_threads: int | str | None, n_processes: int = 1) -> AbstractContextManager[None]:
     """Use a number of threads inside the block, and what was set before afterwards.
 
-    A worker uses no more than its share of the cores, whatever the number.
+    A worker, or one of several processes that train together on one machine, uses no more than its
+    share of the cores, whatever the number.
     """
     most = None if n_threads is None else share_of_worker()
-    count = int(n_threads) if isinstance(n_threads, Integral) else most
-    return _setting.use(count if count is None or most is None else min(count, most))
+    if n_processes > 1:
+        cores = _cores(n_processes)
+        most = cores if most is None else min(most, cores)
+    if isinstance(n_threads, Integral):
+        return _setting.use(int(n_threads) if most is None else min(int(n_threads), most))
+    return _setting.use(None if most is None else min(torch.get_num_threads(), most))
 
 
 def shared_cores() -> AbstractContextManager[None]:
@@ -184,9 +107,8 @@ def share_of_worker() -> int | None:
     return None
 
 
-def _set(count: int) -> None:
-    if count != torch.get_num_threads():
-        torch.set_num_threads(count)
+def _cores(n_processes: int) -> int:
+    return max(joblib.cpu_count() // n_processes, 1)
 
 
 def _one_thread_after_fork() -> None:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from skrnn._training._augmentation import AugmentedBatches
-from skrnn._training._batches import Batch, TrainBatches
+from skrnn._training._batches import TrainBatches
+from skrnn._training._placement import Batch
 from skrnn._training._randomness import own_randomness
 from skrnn.nn import EncoderState, generator_of_thread
 

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from skrnn._sequences import Sequences
+from skrnn._stores import in_memory
 from skrnn._validation import validate_sequences
 
 
@@ -44,8 +45,9 @@ class SequenceTransformer(TransformerMixin, BaseEstimator):
     _allow_nan = False
 
     def _read(self, X: Any, *, reset: bool) -> Sequences:
+        X = in_memory(X, type(self).__name__)
         # A sequence without steps stays one: what it means is the final estimator's decision.
-        return validate_sequences(
+        sequences = validate_sequences(
             self,
             X,
             reset=reset,
@@ -53,6 +55,8 @@ class SequenceTransformer(TransformerMixin, BaseEstimator):
             allow_nan=self._allow_nan,
             allow_empty=True,
         )
+        assert isinstance(sequences, Sequences)
+        return sequences
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from sklearn.utils import Tags
 from sktime.datatypes import convert_to
 
-from skrnn._parameters import NetParamsMixin
+from skrnn._parameters import AcceleratorMixin, NetParamsMixin
 from skrnn._sktime import SktimeMixin
 
 
-class TwinMixin(SktimeMixin, NetParamsMixin):
+class TwinMixin(SktimeMixin, NetParamsMixin, AcceleratorMixin):
     """What the sktime twins share.
 
     A subclass names the estimator that does the work (``_engine_class``), has its parameters, and

@@ -156,9 +156,16 @@ class RNNRegressor(TwinMixin, BaseRegressor):
     device : str, default="auto"
         Where to compute: ``"cpu"``, ``"cuda"``, ``"mps"``; ``"auto"`` takes CUDA when present.
 
+    accelerator : accelerate.Accelerator or None, default=None
+        Trains in all processes of this accelerator, see :ref:`processes`. Every process calls `fit`
+        with the same data; `batch_size` counts the sequences of all. Clones share it, copies and
+        pickles come back without one.
+
     n_threads : int, "auto" or None, default="auto"
         Threads of a training on the CPU, restored after it. ``"auto"`` takes one for small steps
         and times a few of the others for the fastest number up to torch's; None leaves torch's.
+        A task of a parallel search, and a process that trains together with others, takes its share
+        of the cores at most.
 
     dtype : {"float32", "float64"}, default="float32"
         Type of weights and inputs.
@@ -265,6 +272,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         callbacks: list | None = None,
         net_params: dict[str, Any] | None = None,
         device: str = "auto",
+        accelerator: Any = None,
         n_threads: int | str | None = "auto",
         dtype: str = "float32",
         precision: str = "float32",
@@ -309,6 +317,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         self.callbacks = callbacks
         self.net_params = net_params
         self.device = device
+        self.accelerator = accelerator
         self.n_threads = n_threads
         self.dtype = dtype
         self.precision = precision

@@ -1,0 +1,77 @@
+"""Moments: weighted means and standard deviations of data that come in blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Standard deviations below this share of the largest value are rounding noise of a constant.
+CONSTANT = 10 * np.finfo(np.float64).eps
+# Values read at a time when moments are computed.
+_BLOCK = 2**19
+# Numbers in a row that are compared together.
+_ROW = 512
+
+
+def weighted_moments(
+    values: NDArray, weight: NDArray | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation over rows; 0 where only rounding noise is left.
+
+    Weighting a row by an integer equals repeating it.
+    """
+    return moments_of_blocks([(values, weight)])
+
+
+def moments_of_blocks(
+    blocks: Iterable[tuple[NDArray, NDArray | None]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of rows that come in blocks, each with the weights of its rows.
+
+    The blocks are read once, and no copy of a whole one is made.
+    """
+    total: float = 0.0
+    mean: Any = 0.0
+    squares: Any = 0.0
+    largest: Any = 0.0
+    for rows, weight in _short_blocks(blocks):
+        largest = np.maximum(largest, _largest(rows))
+        here = weight.sum()
+        if here == 0:
+            continue
+        # A product sums the rows of a few columns ten times faster than numpy's sum over an axis.
+        exact = rows.astype(np.float64)
+        mean_here = weight @ exact / here
+        squares_here = weight @ (exact - mean_here) ** 2
+        # Two groups become one: Chan, Golub, LeVeque, "Updating formulae ... variances", 1979.
+        away = mean_here - mean
+        total, before = total + here, total
+        mean = mean + away * (here / total)
+        squares = squares + squares_here + away**2 * (before * here / total)
+    scale = np.sqrt(squares / total)
+    return mean, np.where(scale > CONSTANT * largest, scale, 0.0)
+
+
+def _short_blocks(
+    blocks: Iterable[tuple[NDArray, NDArray | None]],
+) -> Iterator[tuple[NDArray, NDArray[np.float64]]]:
+    for values, weight in blocks:
+        size = max(_BLOCK // values.shape[1], 1)
+        for i in range(0, len(values), size):
+            rows = values[i : i + size]
+            own = np.ones(len(rows)) if weight is None else weight[i : i + size]
+            yield rows, own.astype(np.float64, copy=False)
+
+
+def _largest(values: NDArray) -> NDArray:
+    """Largest absolute value of every column."""
+    values = np.abs(values)
+    n_rows, n_columns = values.shape
+    # Long rows are compared many numbers at a time, rows of a few columns one by one.
+    beside = max(min(n_rows, _ROW // max(n_columns, 1)), 1)
+    even = n_rows // beside * beside
+    wide = values[:even].reshape(-1, beside * n_columns).max(axis=0).reshape(beside, n_columns)
+    return np.concatenate([wide, values[even:]]).max(axis=0)
