@@ -19,6 +19,8 @@ from skrnn._parameters import (
     NetParamsMixin,
     check_combinations,
     numpy_dtype,
+    resolve_frontend,
+    spec_of_slots,
     torch_dtype,
 )
 from skrnn._stored import AnySequences, StoredSequences
@@ -147,6 +149,7 @@ class RecurrentEstimator(
         samples = self._check(X, y, sample_weight, reset=reset)
         if reset:
             self._learn_target(samples, classes)
+            self._frontend = self.frontend, resolve_frontend(self, samples.sequences.lengths)
             self._spec = self._network_spec()
         else:
             self._update_scale(samples)
@@ -269,6 +272,7 @@ class RecurrentEstimator(
             "pooling": None if self.return_sequences else pooling,
             "embedding_dim": self.embedding_dim,
             "vocabulary_size": getattr(self, "vocabulary_size_", None),
+            **spec_of_slots(self),
             "dtype": self.dtype,
             **self._head_spec(),
         }
@@ -315,6 +319,7 @@ class RecurrentEstimator(
             batch_size=self.batch_size,
             gradient_clip_value=self.gradient_clip_value,
             tbptt_steps=self.tbptt_steps,
+            augmentation=self.augmentation,
             autocast_dtype=resolve_precision(
                 precision or self.precision, device, self.dtype, self.accelerator
             ),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import Tags, compute_class_weight
-from sklearn.utils._param_validation import StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -62,10 +64,29 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         Probability of dropping a value of the embedding, between layers and before the head, while
         training. Values in ``[0, 1)``.
 
+    input_dropout : float, default=0.0
+        Probability of dropping a value of the standardised input, or of a token's vector, while
+        training. Values in ``[0, 1)``.
+
+    recurrent_dropout : float, default=0.0
+        Probability of dropping a feature of the hidden state where it enters the next step, the
+        same features at all steps of a sequence, while training. Of ``"lstm"``, ``"gru"`` and
+        ``"rnn"``; training goes without the vendor's kernels then and takes several times as long.
+        Values in ``[0, 1)``.
+
+    weight_dropout : float, default=0.0
+        Probability of dropping a recurrent weight for a step of the training: much of the effect of
+        `recurrent_dropout`, at the speed of the kernels. Of ``"lstm"``, ``"gru"`` and ``"rnn"``.
+        Values in ``[0, 1)``.
+
     pooling : str or tuple of str, default=("mean", "max", "last")
         How the states of a sequence become one vector: ``"mean"``, ``"max"``, ``"last"``,
         ``"attention"``, or several of them, concatenated. Padding never takes part. Unused with
         ``return_sequences=True``.
+
+    attention_heads : int, default=1
+        Number of weightings that ``"attention"`` learns, each with a vector of its own. Values in
+        ``[1, inf)``. Only used with ``"attention"`` in `pooling`.
 
     embedding_dim : int or None, default=None
         With a number, X holds token ids (0 padding, 1 unknown) and each id becomes a learned
@@ -74,6 +95,17 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
     vocabulary_size : int or None, default=None
         Number of token ids, the two reserved ones included. None takes the largest id of `fit`
         plus one. Values in ``[2, inf)``. Only used with `embedding_dim`.
+
+    embedding_dropout : float, default=0.0
+        Probability of dropping a token everywhere in a batch, while training. Only used with
+        `embedding_dim`. Values in ``[0, 1)``.
+
+    frontend : {"conv", "patch", "auto"}, callable or None, default=None
+        What the recurrent layers read instead of the time steps: ``"conv"``, the map of
+        convolutions of several widths, whose mean over time also goes to the head; ``"patch"``,
+        several steps as one; ``"auto"``, what suits the length of the sequences. A class is called
+        with ``(input_size,)`` and is a :class:`skrnn.nn.Frontend`. Not with `tbptt_steps`. Read
+        more in the :ref:`User Guide <frontends>`.
 
     return_sequences : bool, default=False
         Predict for every step instead of once per sequence. Targets and predictions are then lists
@@ -126,6 +158,11 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         twice. None trains on whole sequences. Values in ``[1, inf)``. Read more in the
         :ref:`User Guide <long_sequences>`.
 
+    augmentation : object with a method ``augment``, list of such objects or None, default=None
+        Changes the sequences of every training batch at random, as :class:`skrnn.nn.Jitter`,
+        :class:`skrnn.nn.Scaling` and :class:`skrnn.nn.TimeWarp`; several are applied one after the
+        other. Not with `embedding_dim`. Read more in the :ref:`User Guide <regularisation>`.
+
     max_time : float or None, default=None
         Seconds after which the training ends; the schedule is planned to end with it. Values in
         ``(0, inf)``.
@@ -161,6 +198,10 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         Weights of the classes: ``"balanced"`` makes them inversely proportional to their
         frequencies in the training part (in the data of the call for `partial_fit`), a dict maps
         labels to weights. They multiply `sample_weight`. Not with ``loss="crf"``.
+
+    label_smoothing : float, default=0.0
+        Learn that labels are not certain: the probability that is taken from the true class and
+        shared by all. Held-out losses are plain. Values in ``[0, 1)``.
 
     callbacks : list of skorch callbacks or None, default=None
         Callbacks, or pairs (name, callback), that run during training. They are cloned first.
@@ -290,6 +331,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         **CONSTRAINTS,
         "loss": [StrOptions({"cross_entropy", "crf"})],
         "class_weight": [StrOptions({"balanced"}), dict, None],
+        "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
     _net_class = SequenceNetClassifier
 
@@ -302,9 +344,15 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         nonlinearity: str = "tanh",
         bidirectional: bool | str = "auto",
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
         pooling: str | tuple[str, ...] = ("mean", "max", "last"),
+        attention_heads: int = 1,
         embedding_dim: int | None = None,
         vocabulary_size: int | None = None,
+        embedding_dropout: float = 0.0,
+        frontend: str | Callable | None = None,
         return_sequences: bool = False,
         standardize: bool = True,
         n_channels: int | None = None,
@@ -317,6 +365,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         batch_size: int = 32,
         gradient_clip_value: float | None = 1.0,
         tbptt_steps: int | None = None,
+        augmentation: Any = None,
         max_time: float | None = None,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
@@ -325,6 +374,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         tol: float = 1e-4,
         loss: str = "cross_entropy",
         class_weight: str | dict | None = None,
+        label_smoothing: float = 0.0,
         callbacks: list | None = None,
         net_params: dict[str, Any] | None = None,
         warm_start: bool = False,
@@ -343,9 +393,15 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.nonlinearity = nonlinearity
         self.bidirectional = bidirectional
         self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.weight_dropout = weight_dropout
         self.pooling = pooling
+        self.attention_heads = attention_heads
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
+        self.embedding_dropout = embedding_dropout
+        self.frontend = frontend
         self.return_sequences = return_sequences
         self.standardize = standardize
         self.n_channels = n_channels
@@ -358,6 +414,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.batch_size = batch_size
         self.gradient_clip_value = gradient_clip_value
         self.tbptt_steps = tbptt_steps
+        self.augmentation = augmentation
         self.max_time = max_time
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -366,6 +423,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.tol = tol
         self.loss = loss
         self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
         self.callbacks = callbacks
         self.net_params = net_params
         self.warm_start = warm_start
@@ -620,7 +678,11 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     def _head_spec(self) -> dict[str, Any]:
         head = "multilabel" if self._encoding.multilabel else HEAD_OF_LOSS[self.loss]
-        return {"head": head, "n_outputs": len(self.classes_)}
+        return {
+            "head": head,
+            "n_outputs": len(self.classes_),
+            "label_smoothing": self.label_smoothing,
+        }
 
     def _net_options(self) -> dict[str, Any]:
         return {"classes": list(range(len(self.classes_)))}

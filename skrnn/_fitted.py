@@ -22,6 +22,7 @@ from skrnn._targets import split_steps
 from skrnn._training import (
     OrderedBatches,
     SequenceDataset,
+    attention_weights,
     device_or_cpu,
     network_from_state,
     network_to_state,
@@ -54,16 +55,20 @@ class FittedNetMixin(AcceleratorMixin, ClassNamePrefixFeaturesOutMixin, Transfor
         return self._run_sequences(sequences, encode), sequences
 
     def _run_sequences(self, sequences: AnySequences, encode: bool = False) -> Tensor:
-        dataset = SequenceDataset(
+        size = max(self.batch_size, INFERENCE_BATCH_SIZE)
+        dataset = self._plain_dataset(sequences)
+        parts = [net.predict_flat(dataset, size, encode) for net in self.nets_]
+        # What `_head` reads: the values of each network after those of the one before.
+        return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)).double()
+
+    def _plain_dataset(self, sequences: AnySequences) -> SequenceDataset:
+        """Sequences without targets, as the network reads them."""
+        return SequenceDataset(
             sequences,
             per_step=self._per_step,
             dtype=torch_dtype(self._spec["dtype"]),
             device=self.net_.device,
         )
-        size = max(self.batch_size, INFERENCE_BATCH_SIZE)
-        parts = [net.predict_flat(dataset, size, encode) for net in self.nets_]
-        # What `_head` reads: the values of each network after those of the one before.
-        return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)).double()
 
     def _head(self) -> Any:
         """The head on the CPU in float64, where predictions are made and those of nets averaged."""
@@ -109,6 +114,47 @@ class FittedNetMixin(AcceleratorMixin, ClassNamePrefixFeaturesOutMixin, Transfor
         """
         flat, sequences = self._run(X, encode=True)
         return self._per_sequence(flat.numpy(), sequences)
+
+    def attention_weights(self, X: Any) -> list[NDArray[np.float64]]:
+        """Say how much each time step counts in the pooling of a sequence.
+
+        Only with ``"attention"`` in `pooling`. The weights are those of the states, which have read
+        other steps too: they show where the network looks, not what every step is worth.
+
+        Parameters
+        ----------
+        X : array-like, frame or collection
+            Sequences, as in `fit`.
+
+        Returns
+        -------
+        weights : list of ndarray of shape (n_timesteps_i,) or (attention_heads, n_timesteps_i)
+            One array per sequence, with a row for each head if there are several; a row sums to 1.
+            Steps that a front end makes one of share its weight equally. Of several networks it is
+            the mean.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+
+        ValueError
+            If the network was fitted without attention.
+        """
+        check_is_fitted(self)
+        pooling = self._spec["pooling"]
+        if pooling is None or "attention" not in pooling:
+            asked = "return_sequences=True" if pooling is None else f"pooling={pooling}"
+            raise ValueError(
+                f"a network with {asked} has no attention weights; fit with pooling='attention', "
+                "or with 'attention' among others, and one answer per sequence."
+            )
+        dataset = self._plain_dataset(self._check_sequences(X, reset=False))
+        size = max(self.batch_size, INFERENCE_BATCH_SIZE)
+        each = [attention_weights(net, dataset, size) for net in self.nets_]
+        if len(each) == 1:
+            return each[0]
+        return [np.mean(weights, axis=0) for weights in zip(*each, strict=True)]
 
     # Lists of arrays have no columns: without names scikit-learn makes no frame of them.
     @available_if(lambda self: not self.return_sequences)

@@ -220,6 +220,7 @@ class MembersMixin:
     batch_size: int
     gradient_clip_value: float | None
     tbptt_steps: int | None
+    augmentation: Any
     _build_network: Any
     _make_net: Any
 
@@ -236,7 +237,13 @@ class MembersMixin:
             if go_on:
                 net = copy.deepcopy(start)
                 net.processes = processes_of(self.accelerator)
-                net.adopt(self.lr, self.batch_size, self.gradient_clip_value, self.tbptt_steps)
+                net.adopt(
+                    self.lr,
+                    self.batch_size,
+                    self.gradient_clip_value,
+                    self.tbptt_steps,
+                    self.augmentation,
+                )
                 return net
             if start is None:
                 network = self._build_network(training)

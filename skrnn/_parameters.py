@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from skrnn.nn import CELLS, POOLINGS
+from skrnn.nn import CELLS, FRONTENDS, POOLINGS
 from skrnn.nn.specs import DTYPES
 
 CONSTRAINTS: dict[str, Any] = {
@@ -22,9 +23,15 @@ CONSTRAINTS: dict[str, Any] = {
     "nonlinearity": [StrOptions({"tanh", "relu"})],
     "bidirectional": ["boolean", StrOptions({"auto"})],
     "dropout": [Interval(Real, 0, 1, closed="left")],
+    "input_dropout": [Interval(Real, 0, 1, closed="left")],
+    "recurrent_dropout": [Interval(Real, 0, 1, closed="left")],
+    "weight_dropout": [Interval(Real, 0, 1, closed="left")],
+    "embedding_dropout": [Interval(Real, 0, 1, closed="left")],
     "pooling": [StrOptions(set(POOLINGS)), tuple, list],
+    "attention_heads": [Interval(Integral, 1, None, closed="left")],
     "embedding_dim": [Interval(Integral, 1, None, closed="left"), None],
     "vocabulary_size": [Interval(Integral, 2, None, closed="left"), None],
+    "frontend": [StrOptions({*FRONTENDS, "auto"}), callable, None],
     "return_sequences": ["boolean"],
     "standardize": ["boolean"],
     "n_channels": [Interval(Integral, 1, None, closed="left"), None],
@@ -38,6 +45,7 @@ CONSTRAINTS: dict[str, Any] = {
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "gradient_clip_value": [Interval(Real, 0, None, closed="neither"), None],
     "tbptt_steps": [Interval(Integral, 1, None, closed="left"), None],
+    "augmentation": [HasMethods(["augment"]), list, tuple, None],
     "max_time": [Interval(Real, 0, None, closed="neither"), None],
     "early_stopping": ["boolean", StrOptions({"auto"})],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -55,6 +63,14 @@ CONSTRAINTS: dict[str, Any] = {
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }
+
+# Sequences up to this length are short: frontend="auto" leaves them as they are.
+SHORT_SEQUENCE = 100
+# Front ends known by name make about so many steps of a sequence of the median length.
+STEPS_TO_READ = 64
+# Convolutions run over every step: frontend="auto" takes patches for longer sequences, and where
+# all of them together have more steps, on which an epoch would take a core a minute or so.
+LONGEST_FOR_CONV, MOST_FOR_CONV = 2000, 1_000_000
 
 PREFIXES = ("optimizer__", "callbacks__", "lr_schedule__")
 
@@ -194,6 +210,8 @@ def check_combinations(estimator: Any) -> None:
         )
     if getattr(estimator, "loss", None) == "crf":
         _check_whole_sequences(estimator)
+    _check_frontend(estimator)
+    _check_augmentation(estimator)
     schedule = estimator.lr_schedule
     if inspect.isclass(schedule) and not issubclass(schedule, torch.optim.lr_scheduler.LRScheduler):
         raise ValueError(f"lr_schedule={schedule!r} is not a torch learning-rate scheduler class.")
@@ -211,12 +229,90 @@ def _check_whole_sequences(estimator: Any) -> None:
             "loss='crf' needs whole sequences and cannot be trained in chunks, got "
             f"tbptt_steps={estimator.tbptt_steps}; set tbptt_steps=None or loss='cross_entropy'."
         )
+    if estimator.label_smoothing:
+        raise ValueError(
+            "loss='crf' compares whole sequences of labels, of which none can be smoothed, got "
+            f"label_smoothing={estimator.label_smoothing}; set label_smoothing=0 or "
+            "loss='cross_entropy'."
+        )
     if estimator.class_weight is not None:
         raise ValueError(
             "loss='crf' is the loss of a whole sequence, in which the steps of one class have no "
             f"weight of their own, got class_weight={estimator.class_weight!r}; set "
             "class_weight=None or loss='cross_entropy', or weigh sequences with sample_weight."
         )
+
+
+def _check_frontend(estimator: Any) -> None:
+    frontend = estimator.frontend
+    if frontend == "patch" and estimator.return_sequences:
+        raise ValueError(
+            "frontend='patch' makes one step of several, and return_sequences=True asks for an "
+            "answer at every step; use frontend='conv' or None, or return_sequences=False."
+        )
+    if frontend not in (None, "auto") and estimator.tbptt_steps is not None:
+        raise ValueError(
+            f"frontend={frontend!r} reads across the ends of chunks, and "
+            f"tbptt_steps={estimator.tbptt_steps} trains in chunks; use frontend=None, or leave "
+            "tbptt_steps at None (a front end makes long sequences shorter by itself)."
+        )
+
+
+def _check_augmentation(estimator: Any) -> None:
+    given = estimator.augmentation
+    if given is None:
+        return
+    if estimator.embedding_dim is not None:
+        raise ValueError(
+            "augmentation changes numbers, and embedding_dim="
+            f"{estimator.embedding_dim} says that X holds token ids; use augmentation=None and, "
+            "for example, embedding_dropout."
+        )
+    for one in given if isinstance(given, list | tuple) else [given]:
+        if not hasattr(one, "augment"):
+            raise ValueError(f"augmentation={given!r} holds {one!r}, which has no method augment.")
+        if estimator.return_sequences and getattr(one, "moves_time", False):
+            raise ValueError(
+                f"augmentation={one!r} moves steps in time, and the answers of "
+                "return_sequences=True would not follow; use one that leaves them in place."
+            )
+
+
+def spec_of_slots(estimator: Any) -> dict[str, Any]:
+    """Say what an estimator asks for beyond cells, layers and pooling, as in a spec."""
+    names = ["input_dropout", "recurrent_dropout", "weight_dropout", "embedding_dropout"]
+    values = {name: getattr(estimator, name) for name in [*names, "attention_heads"]}
+    return {**frontend_spec(estimator), **values}
+
+
+def resolve_frontend(estimator: Any, lengths: NDArray[np.integer]) -> dict[str, Any]:
+    """Say what front end an estimator gets with sequences of these lengths, as in a spec."""
+    frontend, median = estimator.frontend, float(np.median(lengths))
+    if frontend == "auto":
+        as_they_are = (
+            median <= SHORT_SEQUENCE
+            or estimator.return_sequences
+            or estimator.tbptt_steps is not None
+            or estimator.embedding_dim is not None
+        )
+        # Processes that share a batch have no statistics of the whole of it.
+        several = getattr(estimator.accelerator, "num_processes", 1) > 1
+        patch = several or median > LONGEST_FOR_CONV or lengths.sum() > MOST_FOR_CONV
+        frontend = None if as_they_are else "patch" if patch else "conv"
+    stride = max(int(np.ceil(median / STEPS_TO_READ)), 1)
+    if frontend == "patch":
+        stride = max(stride, 2)
+    elif frontend != "conv":
+        return {"frontend": frontend, "frontend_stride": None}
+    return {"frontend": frontend, "frontend_stride": 1 if estimator.return_sequences else stride}
+
+
+def frontend_spec(estimator: Any) -> dict[str, Any]:
+    """What was learned from the lengths, unless somebody asks for something else by now."""
+    asked, resolved = estimator._frontend
+    if asked == estimator.frontend:
+        return resolved
+    return {**resolved, "frontend": estimator.frontend}
 
 
 def torch_dtype(name: str) -> torch.dtype:

@@ -71,10 +71,29 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         Probability of dropping a value of the embedding, between layers and before the head, while
         training. Values in ``[0, 1)``.
 
+    input_dropout : float, default=0.0
+        Probability of dropping a value of the standardised input, or of a token's vector, while
+        training. Values in ``[0, 1)``.
+
+    recurrent_dropout : float, default=0.0
+        Probability of dropping a feature of the hidden state where it enters the next step, the
+        same features at all steps of a sequence, while training. Of ``"lstm"``, ``"gru"`` and
+        ``"rnn"``; training goes without the vendor's kernels then and takes several times as long.
+        Values in ``[0, 1)``.
+
+    weight_dropout : float, default=0.0
+        Probability of dropping a recurrent weight for a step of the training: much of the effect of
+        `recurrent_dropout`, at the speed of the kernels. Of ``"lstm"``, ``"gru"`` and ``"rnn"``.
+        Values in ``[0, 1)``.
+
     pooling : str or tuple of str, default=("mean", "max", "last")
         How the states of a sequence become one vector: ``"mean"``, ``"max"``, ``"last"``,
         ``"attention"``, or several of them, concatenated. Padding never takes part. Unused with
         ``return_sequences=True``.
+
+    attention_heads : int, default=1
+        Number of weightings that ``"attention"`` learns, each with a vector of its own. Values in
+        ``[1, inf)``. Only used with ``"attention"`` in `pooling`.
 
     embedding_dim : int or None, default=None
         With a number, X holds token ids (0 padding, 1 unknown) and each id becomes a learned
@@ -83,6 +102,17 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
     vocabulary_size : int or None, default=None
         Number of token ids, the two reserved ones included. None takes the largest id of `fit`
         plus one. Values in ``[2, inf)``. Only used with `embedding_dim`.
+
+    embedding_dropout : float, default=0.0
+        Probability of dropping a token everywhere in a batch, while training. Only used with
+        `embedding_dim`. Values in ``[0, 1)``.
+
+    frontend : {"conv", "patch", "auto"}, callable or None, default=None
+        What the recurrent layers read instead of the time steps: ``"conv"``, the map of
+        convolutions of several widths, whose mean over time also goes to the head; ``"patch"``,
+        several steps as one; ``"auto"``, what suits the length of the sequences. A class is called
+        with ``(input_size,)`` and is a :class:`skrnn.nn.Frontend`. Not with `tbptt_steps`. Read
+        more in the :ref:`User Guide <frontends>`.
 
     return_sequences : bool, default=False
         Predict for every step instead of once per sequence. Targets and predictions are then lists
@@ -134,6 +164,11 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         step of the optimizer; with one answer per sequence a batch is, whose sequences are read
         twice. None trains on whole sequences. Values in ``[1, inf)``. Read more in the
         :ref:`User Guide <long_sequences>`.
+
+    augmentation : object with a method ``augment``, list of such objects or None, default=None
+        Changes the sequences of every training batch at random, as :class:`skrnn.nn.Jitter`,
+        :class:`skrnn.nn.Scaling` and :class:`skrnn.nn.TimeWarp`; several are applied one after the
+        other. Not with `embedding_dim`. Read more in the :ref:`User Guide <regularisation>`.
 
     max_time : float or None, default=None
         Seconds after which the training ends; the schedule is planned to end with it. Values in
@@ -322,9 +357,15 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         nonlinearity: str = "tanh",
         bidirectional: bool | str = "auto",
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
         pooling: str | tuple[str, ...] = ("mean", "max", "last"),
+        attention_heads: int = 1,
         embedding_dim: int | None = None,
         vocabulary_size: int | None = None,
+        embedding_dropout: float = 0.0,
+        frontend: str | Callable | None = None,
         return_sequences: bool = False,
         standardize: bool = True,
         n_channels: int | None = None,
@@ -337,6 +378,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         batch_size: int = 32,
         gradient_clip_value: float | None = 1.0,
         tbptt_steps: int | None = None,
+        augmentation: Any = None,
         max_time: float | None = None,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
@@ -365,9 +407,15 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         self.nonlinearity = nonlinearity
         self.bidirectional = bidirectional
         self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.weight_dropout = weight_dropout
         self.pooling = pooling
+        self.attention_heads = attention_heads
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
+        self.embedding_dropout = embedding_dropout
+        self.frontend = frontend
         self.return_sequences = return_sequences
         self.standardize = standardize
         self.n_channels = n_channels
@@ -380,6 +428,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         self.batch_size = batch_size
         self.gradient_clip_value = gradient_clip_value
         self.tbptt_steps = tbptt_steps
+        self.augmentation = augmentation
         self.max_time = max_time
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

@@ -306,3 +306,19 @@ def test_a_time_limit_is_shared(cls: Any, ragged: list[np.ndarray], y: np.ndarra
     model = cls(**{**SMALL, "max_epochs": 100_000}, n_estimators=2, max_time=0.4).fit(ragged, y)
     spent = [sum(row["dur"] for row in net.history.to_list()) for net in model.nets_]
     assert all(time < 0.4 for time in spent)
+
+
+def test_attention_is_the_mean_of_that_of_the_networks():
+    rng = np.random.default_rng(0)
+    X, y = [rng.normal(size=(n, 2)) for n in (3, 5, 4, 6)], [0, 1, 0, 1]
+    model = RNNClassifier(
+        hidden_size=3, pooling="attention", n_estimators=2, max_epochs=1, random_state=0
+    ).fit(X, y)
+    nets, mean = model.nets_, model.attention_weights(X)
+    each = []
+    for net in nets:
+        model.nets_ = [net]
+        each.append(model.attention_weights(X))
+    for got, one, other in zip(mean, *each, strict=True):
+        np.testing.assert_allclose(got, (one + other) / 2)
+        assert got.sum() == pytest.approx(1)

@@ -19,6 +19,7 @@ from trained_together import CASES, equal_length, fitted_classifier, scores, sum
 from skrnn import RNNClassifier, RNNForecaster
 from skrnn._training._processes import Alone, Processes, fingerprint, processes_of
 from skrnn._training._threads import own_threads
+from skrnn.nn import SequenceNetwork
 from skrnn.sktime import RNNClassifier as Twin
 
 ROOT = Path(__file__).parents[1]
@@ -322,3 +323,10 @@ def test_a_number_of_threads_is_cut_to_the_share_of_the_process():
     with own_threads(10**4, n_processes=10**6):
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == before
+
+
+def test_batch_normalisation_over_shares_of_a_batch_is_refused():
+    spec = {"n_features": 2, "frontend": "conv", "head": "normal", "n_outputs": 1}
+    processes = Processes(SimpleNamespace(process_index=0, num_processes=2, device="cpu"))
+    with pytest.raises(ValueError, match=r"other statistics in each of 2 .* frontend=None"):
+        processes.begin(SequenceNetwork.build(spec))

@@ -109,7 +109,7 @@ def detached_output(network, x, n_steps):
     """Output of the encoder, its state detached before every chunk; written by hand."""
     states, outputs = [None] * len(network.encoder.layers), []
     for chunk in x.split(n_steps, dim=1):
-        output = network.frontend(chunk) if network.scaler is None else network.scaler(chunk)
+        output = network.embedding(chunk) if network.scaler is None else network.scaler(chunk)
         for depth, layer in enumerate(network.encoder.layers):
             if depth:
                 output = network.encoder.dropout(output)

@@ -1,5 +1,6 @@
 """Training: a skorch net over whole batches, its schedule, limits and best weights."""
 
+from skrnn._training._attention import attention_weights
 from skrnn._training._batches import OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import BestWeights, ScikitLearnBridge, StopTraining
 from skrnn._training._heap import heap_for_batches
@@ -37,6 +38,7 @@ __all__ = [
     "StopTraining",
     "TrainBatches",
     "TrainingPlan",
+    "attention_weights",
     "building",
     "device_or_cpu",
     "heap_for_batches",

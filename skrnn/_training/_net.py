@@ -11,6 +11,7 @@ from skorch import NeuralNetClassifier, NeuralNetRegressor
 from skorch.callbacks import EpochTimer, PassthroughScoring
 from torch import Tensor, nn
 
+from skrnn._training._augmentation import AugmentedBatches, augmented
 from skrnn._training._batches import OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import MeanLoss
 from skrnn._training._epochs import EpochMixin
@@ -48,6 +49,9 @@ class SequenceNetMixin(EpochMixin):
     tbptt_steps : int or None
         Time steps of a chunk, at whose start gradients stop; None trains on whole sequences.
 
+    augmentation : object with a method ``augment``, list of such or None
+        Changes the sequences of training batches.
+
     seed : int
         Decides the order of samples.
 
@@ -69,6 +73,7 @@ class SequenceNetMixin(EpochMixin):
         gradient_clip_value: float | None = 1.0,
         autocast_dtype: torch.dtype | None = None,
         tbptt_steps: int | None = None,
+        augmentation: Any = None,
         seed: int = 0,
         processes: Alone | None = None,
         **kwargs: Any,
@@ -77,6 +82,7 @@ class SequenceNetMixin(EpochMixin):
         self.gradient_clip_value = gradient_clip_value
         self.autocast_dtype = autocast_dtype
         self.tbptt_steps = tbptt_steps
+        self.augmentation = augmentation
         self.seed = seed
         kwargs.setdefault("criterion", NoCriterion)
         super().__init__(module, **kwargs)
@@ -126,6 +132,7 @@ class SequenceNetMixin(EpochMixin):
         batch_size: int,
         gradient_clip_value: float | None,
         tbptt_steps: int | None,
+        augmentation: Any,
     ) -> None:
         """Go on training with other settings, keeping weights and the state of the optimizer."""
         if lr != self.lr:
@@ -133,15 +140,19 @@ class SequenceNetMixin(EpochMixin):
         self.batch_size = batch_size
         self.gradient_clip_value = gradient_clip_value
         self.tbptt_steps = tbptt_steps
+        self.augmentation = augmentation
 
     def get_iterator(
         self, dataset: SequenceDataset, training: bool = False
-    ) -> TrainBatches | ChunkBatches | OrderedBatches:
+    ) -> TrainBatches | AugmentedBatches | ChunkBatches | OrderedBatches:
         """Random batches for training, ordered ones otherwise."""
         if not training:
             return OrderedBatches(dataset, self.batch_size)
-        batches = TrainBatches(
-            dataset, self.batch_size, self.random_state_, self.time_budget_, self.processes
+        batches = augmented(
+            TrainBatches(
+                dataset, self.batch_size, self.random_state_, self.time_budget_, self.processes
+            ),
+            self,
         )
         if self.tbptt_steps is None or self.module_.pooling is not None:
             return batches

@@ -203,7 +203,19 @@ class Processes(Alone):
             )
 
     def begin(self, module: nn.Module) -> None:
-        """Start a training with the weights of the first process."""
+        """Start a training with the weights of the first process.
+
+        Raises
+        ------
+        ValueError
+            If the network has batch normalisation.
+        """
+        if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
+            raise ValueError(
+                f"batch normalisation would learn other statistics in each of {self.size} "
+                "processes, which share out every batch; use frontend=None or 'patch', or "
+                "accelerator=None."
+            )
         # From here on messages have another size, so all processes have to be here.
         self._sum(self._numbers([]))
         weights = [t for t in module.state_dict().values() if t.is_floating_point()]

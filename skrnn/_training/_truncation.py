@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skrnn._training._augmentation import AugmentedBatches
 from skrnn._training._batches import TrainBatches
 from skrnn._training._placement import Batch
 from skrnn._training._randomness import own_randomness
@@ -97,14 +98,14 @@ class ChunkBatches:
 
     Parameters
     ----------
-    batches : TrainBatches
+    batches : TrainBatches or AugmentedBatches
         Whole batches.
 
     net : SequenceNetMixin
         Knows the length of a chunk, reads those without weight and trains on the others.
     """
 
-    def __init__(self, batches: TrainBatches, net: Any) -> None:
+    def __init__(self, batches: TrainBatches | AugmentedBatches, net: Any) -> None:
         self.batches = batches
         self.net = net
 

@@ -1,11 +1,20 @@
 """Recurrent networks in plain PyTorch: encoder, pooling and heads for padded batches."""
 
+from skrnn.nn.augmentation import Augmentation, Jitter, Scaling, TimeWarp
 from skrnn.nn.cells import CELLS, MAX_STEPS, CellLayer, CellLike, TorchLayer, make_layer
 from skrnn.nn.covariates import CovariateEmbedding
 from skrnn.nn.decoders import DECODERS, Decoder, DenseDecoder, SegmentDecoder
 from skrnn.nn.encoder import RecurrentEncoder
 from skrnn.nn.forecast import Forecast, ForecastNetwork
-from skrnn.nn.frontends import TokenEmbedding
+from skrnn.nn.frontends import (
+    FRONTENDS,
+    ConvFrontend,
+    Frontend,
+    FrontendLike,
+    PatchFrontend,
+    TokenEmbedding,
+    make_frontend,
+)
 from skrnn.nn.heads import (
     DEFAULT_QUANTILES,
     HEADS,
@@ -44,14 +53,17 @@ __all__ = [
     "CELLS",
     "DECODERS",
     "DEFAULT_QUANTILES",
+    "FRONTENDS",
     "HEADS",
     "MAX_STEPS",
     "POOLINGS",
     "SCALINGS",
+    "Augmentation",
     "CRFHead",
     "CategoricalHead",
     "CellLayer",
     "CellLike",
+    "ConvFrontend",
     "CovariateEmbedding",
     "Decoder",
     "DenseDecoder",
@@ -61,8 +73,11 @@ __all__ = [
     "Forecast",
     "ForecastNetwork",
     "ForecastSpec",
+    "Frontend",
+    "FrontendLike",
     "Head",
     "HeadLike",
+    "Jitter",
     "Lengths",
     "MinGRULayer",
     "MinLSTMLayer",
@@ -70,17 +85,20 @@ __all__ = [
     "NegativeBinomialHead",
     "NetworkSpec",
     "NormalHead",
+    "PatchFrontend",
     "PointHead",
     "Pooling",
     "ProbabilisticHead",
     "QuantileHead",
     "RecurrentEncoder",
     "RecurrentLayer",
+    "Scaling",
     "SegmentDecoder",
     "SequenceHead",
     "SequenceNetwork",
     "State",
     "StudentTHead",
+    "TimeWarp",
     "TokenEmbedding",
     "TorchLayer",
     "ValidSteps",
@@ -91,6 +109,7 @@ __all__ = [
     "last_observed",
     "length_mask",
     "linear_scan",
+    "make_frontend",
     "make_head",
     "make_layer",
     "reverse_within_length",

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
+from skrnn.nn.dropped import DroppedRun, check_share
 from skrnn.nn.gru_cpu import run_on_cpu
 from skrnn.nn.layers import RecurrentLayer, State
 from skrnn.nn.minimal import MinGRULayer, MinLSTMLayer
@@ -126,6 +127,14 @@ class TorchLayer(RecurrentLayer):
     nonlinearity : {"tanh", "relu"}, default="tanh"
         Activation of the plain recurrent layer; the others ignore it.
 
+    weight_dropout : float, default=0.0
+        Probability of dropping a recurrent weight in training, drawn anew in every call. Values in
+        `[0, 1)`.
+
+    recurrent_dropout : float, default=0.0
+        Probability of dropping a feature of the hidden state, where the recurrent weights read it,
+        in training: the same ones at all steps of a sequence. Values in `[0, 1)`.
+
     Notes
     -----
     Every gate's recurrent matrix is orthogonal [1]_, its input matrix Xavier-uniform and its bias
@@ -134,6 +143,10 @@ class TorchLayer(RecurrentLayer):
 
     Sequences longer than `MAX_STEPS` go through in chunks that hand on the state; outputs and
     gradients are the same.
+
+    `weight_dropout` is the DropConnect of [3]_: the weights change and the vendor's kernel stays.
+    `recurrent_dropout` is the variational dropout of [4]_. No kernel knows it, so that training
+    goes step by step in Python, several times slower; evaluation does not.
 
     On the CPU a GRU is computed by a faster way of our own with the same results, second
     derivatives included. Hooks of the module `rnn`, autocast, tracing, export and `torch.func`
@@ -145,6 +158,10 @@ class TorchLayer(RecurrentLayer):
        learning in deep linear neural networks", ICLR 2014. arxiv.org/abs/1312.6120
     .. [2] R. Jozefowicz, W. Zaremba, I. Sutskever, "An Empirical Exploration of Recurrent Network
        Architectures", ICML 2015. proceedings.mlr.press/v37/jozefowicz15
+    .. [3] S. Merity, N. S. Keskar, R. Socher, "Regularizing and Optimizing LSTM Language Models",
+       ICLR 2018. arxiv.org/abs/1708.02182
+    .. [4] Y. Gal, Z. Ghahramani, "A Theoretically Grounded Application of Dropout in Recurrent
+       Neural Networks", NIPS 2016. arxiv.org/abs/1512.05287
 
     Examples
     --------
@@ -156,9 +173,17 @@ class TorchLayer(RecurrentLayer):
     """
 
     def __init__(
-        self, cell: str, input_size: int, hidden_size: int, nonlinearity: str = "tanh"
+        self,
+        cell: str,
+        input_size: int,
+        hidden_size: int,
+        nonlinearity: str = "tanh",
+        weight_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
     ) -> None:
         super().__init__(hidden_size)
+        self.weight_dropout = check_share("weight_dropout", weight_dropout)
+        self.recurrent_dropout = check_share("recurrent_dropout", recurrent_dropout)
         if nonlinearity not in NONLINEARITIES:
             raise ValueError(f"nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}.")
         self.rnn: nn.RNNBase
@@ -213,11 +238,14 @@ class TorchLayer(RecurrentLayer):
         """
         if state is not None:
             self._check_state(x, state)
+        run = self._run
+        if self.training and (self.weight_dropout or self.recurrent_dropout):
+            run = DroppedRun(self.rnn, x, self.weight_dropout, self.recurrent_dropout)
         if x.shape[1] <= MAX_STEPS:
-            return self._run(x, state)
+            return run(x, state)
         outputs: list[Tensor] = []
         for chunk in x.split(MAX_STEPS, dim=1):
-            output, state = self._run(chunk, state)
+            output, state = run(chunk, state)
             outputs.append(output)
         return torch.cat(outputs, dim=1), state
 
@@ -245,8 +273,17 @@ CELLS: dict[str, Callable[..., RecurrentLayer]] = {
 }
 
 
+#: The cells whose state goes through weights that can be dropped.
+DROPPING = ("gru", "lstm", "rnn")
+
+
 def make_layer(
-    cell: CellLike, input_size: int, hidden_size: int, nonlinearity: str = "tanh"
+    cell: CellLike,
+    input_size: int,
+    hidden_size: int,
+    nonlinearity: str = "tanh",
+    weight_dropout: float = 0.0,
+    recurrent_dropout: float = 0.0,
 ) -> RecurrentLayer:
     """Make one recurrent layer from the name or the class of its cell.
 
@@ -265,6 +302,12 @@ def make_layer(
     nonlinearity : {"tanh", "relu"}, default="tanh"
         Activation of the cell "rnn"; the others ignore it.
 
+    weight_dropout : float, default=0.0
+        Probability of dropping a recurrent weight of "lstm", "gru" and "rnn". Values in `[0, 1)`.
+
+    recurrent_dropout : float, default=0.0
+        Probability of dropping a feature of their hidden state in all steps. Values in `[0, 1)`.
+
     Returns
     -------
     RecurrentLayer
@@ -273,7 +316,7 @@ def make_layer(
     Raises
     ------
     ValueError
-        If the name is unknown.
+        If the name is unknown, or a dropout is asked for that the cell does not have.
 
     TypeError
         If `cell` is neither a name nor makes a module that can be unrolled.
@@ -287,12 +330,19 @@ def make_layer(
       (cell): GRUCell(3, 8)
     )
     """
+    drops = {"weight_dropout": weight_dropout, "recurrent_dropout": recurrent_dropout}
+    drops = {name: share for name, share in drops.items() if share}
+    if drops and cell not in DROPPING:
+        raise ValueError(
+            f"{' and '.join(drops)} drop what 'gru', 'lstm' and 'rnn' multiply with their state, "
+            f"got cell={cell!r}; use one of these cells, or leave the dropout at 0."
+        )
     if isinstance(cell, str):
         if cell not in CELLS:
             names = ", ".join(repr(name) for name in sorted(CELLS))
             raise ValueError(f"unknown cell {cell!r}: expected one of {names}, or a cell class.")
-        options = {"nonlinearity": nonlinearity} if cell == "rnn" else {}
-        return CELLS[cell](input_size, hidden_size, **options)
+        options: dict[str, Any] = {"nonlinearity": nonlinearity} if cell == "rnn" else {}
+        return CELLS[cell](input_size, hidden_size, **options, **drops)
     if isinstance(cell, nn.Module) or not callable(cell):
         raise TypeError(
             f"cell must be a name or a class called with (input_size, hidden_size), got the "

@@ -42,6 +42,13 @@ class RecurrentEncoder(nn.Module):
     bidirectional : bool, default=False
         Read every sequence backwards as well; `[forward, backward]` are concatenated.
 
+    weight_dropout : float, default=0.0
+        Probability of dropping a recurrent weight, drawn anew in every call. Values in `[0, 1)`.
+
+    recurrent_dropout : float, default=0.0
+        Probability of dropping a feature of the hidden state, where the recurrent weights read it:
+        the same ones at all steps of a sequence. Values in `[0, 1)`.
+
     Attributes
     ----------
     output_size : int
@@ -90,18 +97,21 @@ class RecurrentEncoder(nn.Module):
         nonlinearity: str = "tanh",
         dropout: float = 0.0,
         bidirectional: bool = False,
+        weight_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        drops = weight_dropout, recurrent_dropout
         self.input_size = input_size
         self.num_directions = 2 if bidirectional else 1
         self.layers = nn.ModuleList()
         self.backward_layers = nn.ModuleList()
         size = input_size
         for width in _layer_sizes(hidden_size, num_layers):
-            layer = make_layer(cell, size, width, nonlinearity)
+            layer = make_layer(cell, size, width, nonlinearity, *drops)
             self.layers.append(layer)
             if bidirectional:
-                self.backward_layers.append(make_layer(cell, size, width, nonlinearity))
+                self.backward_layers.append(make_layer(cell, size, width, nonlinearity, *drops))
             size = layer.output_size * self.num_directions
         self.dropout = Dropout(dropout)
         self.output_size = size

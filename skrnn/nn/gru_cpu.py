@@ -1,5 +1,6 @@
 """The GRU on the CPU: a whole sequence is one operation of autograd."""
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias, cast
 
 import torch
@@ -17,8 +18,10 @@ Weights: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
 LEAST_STEPS, LEAST_SIZE, LEAST_TOTAL = 4, 2**11, 2**15
 
 
-def run_on_cpu(rnn: nn.Module, x: Tensor, state: object) -> tuple[Tensor, Tensor] | None:
-    """Compute what `rnn(x, state)` computes.
+def run_on_cpu(
+    rnn: nn.Module, x: Tensor, state: object, weights: Sequence[Tensor] | None = None
+) -> tuple[Tensor, Tensor] | None:
+    """Compute what `rnn(x, state)` computes, with other weights where some are given.
 
     Per step there is one matrix product and five operations in place, backwards one product and
     two. The rest is done for blocks of steps that stay in the cache.
@@ -32,7 +35,8 @@ def run_on_cpu(rnn: nn.Module, x: Tensor, state: object) -> tuple[Tensor, Tensor
     # A subclass may compute something else, and hooks must see the call.
     if type(rnn) is not nn.GRU or _has_hooks(rnn) or not isinstance(state, Tensor | None):
         return None
-    inputs = (x, state, *rnn.all_weights[0])
+    weights = rnn.all_weights[0] if weights is None else weights
+    inputs = (x, state, *weights)
     if not is_plain(*inputs) or not _fits(rnn, x, state):
         return None
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
@@ -42,7 +46,7 @@ def run_on_cpu(rnn: nn.Module, x: Tensor, state: object) -> tuple[Tensor, Tensor
     size = x.shape[0] * rnn.hidden_size
     if size < LEAST_SIZE or size * x.shape[1] < LEAST_TOTAL:
         return None
-    hidden, _, _ = _forward(x, state, _doubled(*rnn.all_weights[0]), keep=False)
+    hidden, _, _ = _forward(x, state, _doubled(*weights), keep=False)
     return hidden[1:].transpose(0, 1), hidden[-1:].clone()
 
 

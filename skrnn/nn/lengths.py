@@ -212,6 +212,24 @@ class ValidSteps:
         mirrored = torch.where(self.mask, self.lengths.unsqueeze(1) - 1 - step, step)
         return (mirrored + start).flatten()
 
+    def shortened(self, stride: int) -> "ValidSteps":
+        """Valid steps after every `stride` of them have become one.
+
+        Parameters
+        ----------
+        stride : int
+            Steps that become one; the last one may be made of fewer. Values in `[1, inf)`.
+
+        Returns
+        -------
+        ValidSteps
+            One step is valid if one of those that became it was; the same object for 1.
+        """
+        if stride == 1:
+            return self
+        lengths = None if self.lengths is None else (self.lengths + stride - 1) // stride
+        return ValidSteps(lengths, self.batch, -(-self.time // stride))
+
     def fill(self, x: Tensor, value: float) -> Tensor:
         """Write a value over the padding.
 

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from skrnn.nn.encoder import RecurrentEncoder
-from skrnn.nn.frontends import TokenEmbedding
+from skrnn.nn.frontends import Frontend, TokenEmbedding, make_frontend
 from skrnn.nn.heads import Head, make_head
 from skrnn.nn.layers import EncoderState
 from skrnn.nn.lengths import Lengths, ValidSteps
@@ -35,11 +37,19 @@ class SequenceNetwork(nn.Module):
     scaler : FeatureScaler or None, default=None
         Applied to the input first.
 
-    frontend : torch.nn.Module or None, default=None
-        Makes the features the encoder reads, as :class:`TokenEmbedding`; applied after the scaler.
+    embedding : TokenEmbedding or None, default=None
+        Makes numbers of token ids.
+
+    frontend : Frontend or None, default=None
+        Makes the steps the encoder reads, as :class:`ConvFrontend`; applied after the scaler and
+        the embedding. Its summary, if it makes one, is put beside what the pooling makes.
 
     dropout : float, default=0.0
         Probability of dropping a feature of the representation before the head. Values in
+        `[0, 1]`.
+
+    input_dropout : float, default=0.0
+        Probability of dropping a value of the scaled input, or of the vectors of tokens. Values in
         `[0, 1]`.
 
     See Also
@@ -70,11 +80,21 @@ class SequenceNetwork(nn.Module):
         pooling: Pooling | None,
         head: Head,
         scaler: FeatureScaler | None = None,
-        frontend: nn.Module | None = None,
+        embedding: TokenEmbedding | None = None,
+        frontend: Frontend | None = None,
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if pooling is None and frontend is not None and frontend.stride > 1:
+            raise ValueError(
+                f"frontend={type(frontend).__name__} makes one step of {frontend.stride}, but "
+                "there is one output per time step (pooling=None, or return_sequences=True of an "
+                "estimator); take a front end with stride=1, or one output per sequence."
+            )
         self.scaler = scaler
+        self.embedding = embedding
+        self.input_dropout = Dropout(input_dropout)
         self.frontend = frontend
         self.encoder = encoder
         self.pooling = pooling
@@ -90,9 +110,12 @@ class SequenceNetwork(nn.Module):
         spec : mapping
             `n_features`, `head` (a name in `HEADS` or a head class) and `n_outputs`, and what
             differs from the defaults among `cell`, `hidden_size`, `num_layers`, `nonlinearity`,
-            `bidirectional`, `dropout`, `pooling` (None: one output per time step),
+            `bidirectional`, `dropout`, `input_dropout`, `embedding_dropout`, `recurrent_dropout`,
+            `weight_dropout`, `label_smoothing`, `pooling` (None: one output per time step) with
+            `attention_heads`,
             `embedding_dim` with `vocabulary_size` (None: the input holds numbers, not token ids),
-            `quantiles` and `dtype` ("float32" or "float64").
+            `frontend` (None, a name in `FRONTENDS` or a class) with `frontend_stride` (None: its
+            default), `quantiles` and `dtype` ("float32" or "float64").
 
         Returns
         -------
@@ -117,15 +140,13 @@ class SequenceNetwork(nn.Module):
         torch.Size([4, 1])
         """
         full = complete(spec, NetworkSpec, NETWORK_DEFAULTS)
-        size, scaler, frontend = full["n_features"], None, None
-        if full["embedding_dim"] is None:
+        size, scaler, embedding = full["n_features"], None, _embedding(full)
+        if embedding is None:
             scaler = FeatureScaler.identity(size)
         else:
-            if full["vocabulary_size"] is None:
-                raise ValueError("embedding_dim needs vocabulary_size, the number of token ids.")
-            frontend = TokenEmbedding(
-                full["vocabulary_size"], full["embedding_dim"], full["dropout"]
-            )
+            size = embedding.output_size
+        frontend = _frontend(full, size)
+        if frontend is not None:
             size = frontend.output_size
         encoder = RecurrentEncoder(
             size,
@@ -135,13 +156,18 @@ class SequenceNetwork(nn.Module):
             nonlinearity=full["nonlinearity"],
             dropout=full["dropout"],
             bidirectional=full["bidirectional"],
+            weight_dropout=full["weight_dropout"],
+            recurrent_dropout=full["recurrent_dropout"],
         )
         size, pooling = encoder.output_size, None
         if full["pooling"] is not None:
-            pooling = Pooling(size, full["pooling"], encoder.num_directions)
-            size = pooling.output_size
-        head = make_head(full["head"], size, full["n_outputs"], full["quantiles"])
-        network = cls(encoder, pooling, head, scaler, frontend, full["dropout"])
+            heads = full["attention_heads"]
+            pooling = Pooling(size, full["pooling"], encoder.num_directions, heads)
+            size = pooling.output_size + (0 if frontend is None else frontend.summary_size)
+        further = full["n_outputs"], full["quantiles"], full["label_smoothing"]
+        head = make_head(full["head"], size, *further)
+        drops = full["dropout"], full["input_dropout"]
+        network = cls(encoder, pooling, head, scaler, embedding, frontend, *drops)
         return network.to(DTYPES[full["dtype"]])
 
     def encode(self, x: Tensor, lengths: Lengths = None) -> Tensor:
@@ -166,7 +192,40 @@ class SequenceNetwork(nn.Module):
             If `x` has another number of features or dimensions, or the lengths do not fit it.
         """
         valid = ValidSteps.of(lengths, x)
-        return self._pool(self.encoder(self._features(x, valid), valid), valid)
+        steps, valid, summary = self._read(self._features(x, valid), valid)
+        pooled = self._pool(self.encoder(steps, valid), valid)
+        return pooled if summary is None else torch.cat([pooled, summary], dim=1)
+
+    def attention(self, x: Tensor, lengths: Lengths = None) -> Tensor:
+        """Compute how much attention the pooling gives to each time step.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, time, features)
+            The sequences; the padding may hold anything, NaN included.
+
+        lengths : Tensor, ndarray, sequence of int or None, default=None
+            Number of valid leading steps per sequence, in `[0, time]`. None: all are valid.
+
+        Returns
+        -------
+        Tensor of shape (batch, attention_heads, time)
+            Not negative, summing to 1 over the valid steps of a sequence; 0 at padding. Steps that
+            a front end makes one of share its weight equally.
+
+        Raises
+        ------
+        ValueError
+            If "attention" is not among the poolings, or the arguments do not fit.
+        """
+        if self.pooling is None:
+            raise ValueError("there is no pooling, and no weights without pooling 'attention'.")
+        valid = ValidSteps.of(lengths, x)
+        steps, shorter, _ = self._read(self._features(x, valid), valid)
+        weights = self.pooling.weights(self.encoder(steps, shorter), shorter)
+        weights = weights.unsqueeze(1) if weights.ndim == 2 else weights
+        stride = 1 if self.frontend is None else self.frontend.stride
+        return weights if stride == 1 else _spread(weights, stride, valid)
 
     def advance(
         self, x: Tensor, state: EncoderState | None = None, lengths: Lengths = None
@@ -196,8 +255,8 @@ class SequenceNetwork(nn.Module):
         Raises
         ------
         ValueError
-            If the encoder cannot go on from a state, see :meth:`RecurrentEncoder.advance`, or the
-            arguments do not fit it.
+            If the encoder cannot go on from a state, see :meth:`RecurrentEncoder.advance`, if there
+            is a front end, or the arguments do not fit.
 
         Examples
         --------
@@ -216,6 +275,11 @@ class SequenceNetwork(nn.Module):
             raise ValueError(
                 f"a {type(self.encoder).__name__} cannot go on from a state; use an encoder with a "
                 f"method advance, as RecurrentEncoder."
+            )
+        if self.frontend is not None:
+            raise ValueError(
+                f"a network with frontend={type(self.frontend).__name__} cannot read sequences by "
+                "chunks, because the front end reads across their ends; leave frontend=None."
             )
         valid = ValidSteps.of(lengths, x)
         output: tuple[Tensor, EncoderState | None]
@@ -250,7 +314,24 @@ class SequenceNetwork(nn.Module):
         x = valid.fill(x, 0.0)
         if self.scaler is not None:
             x = self.scaler(x)
-        return x if self.frontend is None else self.frontend(x)
+        return self.input_dropout(x if self.embedding is None else self.embedding(x))
+
+    def _read(self, x: Tensor, valid: ValidSteps) -> tuple[Tensor, ValidSteps, Tensor | None]:
+        """Steps for the encoder, which of them are valid, and what goes past it to the head."""
+        if self.frontend is None:
+            return x, valid, None
+        # The scaler moves the zeros of padding.
+        made = self.frontend(valid.fill(x, 0.0), valid)
+        steps, summary = made if isinstance(made, tuple) else (made, None)
+        shorter = valid.shortened(self.frontend.stride)
+        expected = (shorter.batch, shorter.time, self.frontend.output_size)
+        if steps.shape != expected:
+            raise ValueError(
+                f"{type(self.frontend).__name__} made steps of shape {tuple(steps.shape)}, "
+                f"expected {expected} with stride={self.frontend.stride}."
+            )
+        with_summary = self.pooling is not None and self.frontend.summary_size
+        return steps, shorter, summary if with_summary else None
 
     def _pool(self, output: Tensor, valid: ValidSteps) -> Tensor:
         if self.pooling is None:
@@ -281,3 +362,29 @@ class SequenceNetwork(nn.Module):
             If `x` has another number of features or dimensions, or the lengths do not fit it.
         """
         return self.head(self.dropout(self.encode(x, lengths)))
+
+
+def _embedding(full: NetworkSpec) -> TokenEmbedding | None:
+    if full["embedding_dim"] is None:
+        return None
+    if full["vocabulary_size"] is None:
+        raise ValueError("embedding_dim needs vocabulary_size, the number of token ids.")
+    drops = full["dropout"], full["embedding_dropout"]
+    return TokenEmbedding(full["vocabulary_size"], full["embedding_dim"], *drops)
+
+
+def _frontend(full: NetworkSpec, input_size: int) -> Frontend | None:
+    if full["frontend"] is None:
+        return None
+    # One output per time step must not see later steps unasked.
+    causal = full["pooling"] is None and not full["bidirectional"]
+    return make_frontend(full["frontend"], input_size, full["frontend_stride"], causal=causal)
+
+
+def _spread(weights: Tensor, stride: int, valid: ValidSteps) -> Tensor:
+    """Share weights (batch, heads, time / stride) among the valid steps (batch, time)."""
+    mask = weights.new_ones(valid.batch, valid.time)
+    mask = valid.fill(mask, 0.0)
+    whole = functional.pad(mask, (0, -valid.time % stride)).unflatten(1, (-1, stride))
+    share = whole / whole.sum(dim=2, keepdim=True).clamp(min=1)
+    return (weights.unsqueeze(3) * share.unsqueeze(1)).flatten(2)[:, :, : valid.time]

@@ -28,10 +28,14 @@ class Pooling(nn.Module):
     num_directions : {1, 2}, default=1
         2 if the second half of the features was read backwards.
 
+    attention_heads : int, default=1
+        Number of weightings of "attention", each with a summary of its own. Values in `[1, inf)`.
+        Only used with "attention".
+
     Attributes
     ----------
     output_size : int
-        `len(kinds) * input_size`.
+        `input_size` for each summary: `len(kinds) * input_size` with one head.
 
     See Also
     --------
@@ -44,12 +48,15 @@ class Pooling(nn.Module):
 
     .. math:: a_t = \mathrm{softmax}_t(v^\top \tanh(W h_t)),
 
-    the additive score of [1]_, over the valid steps. A sequence of length 0 gives zeros.
+    the additive score of [1]_, over the valid steps; several heads share :math:`W` and have a
+    :math:`v` each, as in [2]_. A sequence of length 0 gives zeros.
 
     References
     ----------
     .. [1] D. Bahdanau, K. Cho, Y. Bengio, "Neural Machine Translation by Jointly Learning to Align
        and Translate", ICLR 2015. arxiv.org/abs/1409.0473
+    .. [2] Z. Lin et al., "A Structured Self-attentive Sentence Embedding", ICLR 2017.
+       arxiv.org/abs/1703.03130
 
     Examples
     --------
@@ -65,6 +72,7 @@ class Pooling(nn.Module):
         input_size: int,
         kinds: str | Sequence[str] = ("mean", "max", "last"),
         num_directions: int = 1,
+        attention_heads: int = 1,
     ) -> None:
         super().__init__()
         self.kinds = (kinds,) if isinstance(kinds, str) else tuple(kinds)
@@ -79,12 +87,16 @@ class Pooling(nn.Module):
                 f"num_directions must be 1 or 2 and divide input_size, got {num_directions} "
                 f"for {input_size} features."
             )
+        if attention_heads < 1:
+            raise ValueError(f"attention_heads must be at least 1, got {attention_heads}.")
         self.input_size = input_size
         self.num_directions = num_directions
+        self.attention_heads = attention_heads
         self.output_size = len(self.kinds) * input_size
         if "attention" in self.kinds:
+            self.output_size += (attention_heads - 1) * input_size
             self.attention = nn.Linear(input_size, input_size, bias=False)
-            self.score = nn.Linear(input_size, 1, bias=False)
+            self.score = nn.Linear(input_size, attention_heads, bias=False)
 
     def forward(
         self, output: Tensor, lengths: Lengths = None, *, padding_is_zero: bool = False
@@ -129,7 +141,7 @@ class Pooling(nn.Module):
 
         Returns
         -------
-        Tensor of shape (batch, time)
+        Tensor of shape (batch, time), or (batch, attention_heads, time) with several heads
             Not negative, summing to 1 over the valid steps of a sequence; 0 at padding.
 
         Raises
@@ -147,16 +159,17 @@ class Pooling(nn.Module):
         if "attention" not in self.kinds:
             raise ValueError(f"there are weights only with pooling 'attention', not {self.kinds}.")
         valid = ValidSteps.of(lengths, output)
-        return self._weights(valid.fill(output, 0.0), valid)
+        weights = self._weights(valid.fill(output, 0.0), valid)
+        return weights.squeeze(1) if self.attention_heads == 1 else weights
 
     def _weights(self, output: Tensor, valid: ValidSteps) -> Tensor:
-        scores = self.score(torch.tanh(self.attention(output))).squeeze(2)
+        scores = self.score(torch.tanh(self.attention(output)))
         # Not -inf: a sequence of length 0 would give NaN.
         scores = valid.fill(scores, torch.finfo(scores.dtype).min)
-        return valid.fill(scores.softmax(dim=1), 0.0)
+        return valid.fill(scores.softmax(dim=1), 0.0).transpose(1, 2)
 
     def _attention(self, output: Tensor, valid: ValidSteps) -> Tensor:
-        return torch.bmm(self._weights(output, valid).unsqueeze(1), output).squeeze(1)
+        return torch.bmm(self._weights(output, valid), output).flatten(1)
 
     def _mean(self, output: Tensor, valid: ValidSteps) -> Tensor:
         if valid.lengths is None:

@@ -1,13 +1,13 @@
 """Randomness: dropout that draws from a generator of its thread where one is named."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Dropout", "drawn_from", "generator_of_thread"]
+__all__ = ["Dropout", "drawn_from", "dropout_mask", "generator_of_thread"]
 
 _thread = threading.local()
 
@@ -60,8 +60,32 @@ class Dropout(nn.Dropout):
             return super().forward(input)
         if self.p in (0, 1) or self.inplace:
             return super().forward(input)
-        keep = torch.empty_like(input).bernoulli_(1 - self.p, generator=generator)
-        return input * keep.div_(1 - self.p)
+        return input * dropout_mask(input.shape, self.p, input)
+
+
+def dropout_mask(size: Sequence[int], p: float, like: Tensor) -> Tensor:
+    """Draw what dropout multiplies with, from where :class:`Dropout` draws.
+
+    Parameters
+    ----------
+    size : sequence of int
+        Shape of the mask.
+
+    p : float
+        Probability of 0. Values in `[0, 1)`.
+
+    like : Tensor
+        Gives type and device.
+
+    Returns
+    -------
+    Tensor of shape `size`
+        0 with probability `p`, else `1 / (1 - p)`.
+    """
+    generator = generator_of_thread()
+    if generator is not None and generator.device != like.device:
+        generator = None
+    return like.new_empty(size).bernoulli_(1 - p, generator=generator).div_(1 - p)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import TypedDict, TypeVar, cast
 import torch
 
 from skrnn.nn.cells import CellLike
+from skrnn.nn.frontends import FrontendLike
 from skrnn.nn.heads import DEFAULT_QUANTILES, HeadLike
 
 __all__ = ["ForecastSpec", "NetworkSpec"]
@@ -25,9 +26,17 @@ class NetworkSpec(TypedDict):
     nonlinearity: str
     bidirectional: bool
     dropout: float
+    input_dropout: float
+    embedding_dropout: float
+    recurrent_dropout: float
+    weight_dropout: float
+    label_smoothing: float
     pooling: str | Sequence[str] | None
+    attention_heads: int
     embedding_dim: int | None
     vocabulary_size: int | None
+    frontend: FrontendLike | None
+    frontend_stride: int | None
     head: HeadLike
     n_outputs: int
     quantiles: Sequence[float]
@@ -41,9 +50,17 @@ NETWORK_DEFAULTS: dict[str, object] = {
     "nonlinearity": "tanh",
     "bidirectional": False,
     "dropout": 0.0,
+    "input_dropout": 0.0,
+    "embedding_dropout": 0.0,
+    "recurrent_dropout": 0.0,
+    "weight_dropout": 0.0,
+    "label_smoothing": 0.0,
     "pooling": ("mean", "max", "last"),
+    "attention_heads": 1,
     "embedding_dim": None,
     "vocabulary_size": None,
+    "frontend": None,
+    "frontend_stride": None,
     "quantiles": DEFAULT_QUANTILES,
     "dtype": "float32",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,9 +39,28 @@ class RNNClassifier(TwinMixin, BaseClassifier):
     dropout : float, default=0.0
         Probability of dropping a value while training. Values in ``[0, 1)``.
 
+    input_dropout : float, default=0.0
+        Probability of dropping a value of the standardised input, or of a token's vector, while
+        training. Values in ``[0, 1)``.
+
+    recurrent_dropout : float, default=0.0
+        Probability of dropping a feature of the hidden state where it enters the next step, the
+        same features at all steps of a sequence, while training. Of ``"lstm"``, ``"gru"`` and
+        ``"rnn"``; training goes without the vendor's kernels then and takes several times as long.
+        Values in ``[0, 1)``.
+
+    weight_dropout : float, default=0.0
+        Probability of dropping a recurrent weight for a step of the training: much of the effect of
+        `recurrent_dropout`, at the speed of the kernels. Of ``"lstm"``, ``"gru"`` and ``"rnn"``.
+        Values in ``[0, 1)``.
+
     pooling : str or tuple of str, default=("mean", "max", "last")
         How the states of a sequence become one vector: ``"mean"``, ``"max"``, ``"last"``,
         ``"attention"``, or several of them, concatenated.
+
+    attention_heads : int, default=1
+        Number of weightings that ``"attention"`` learns, each with a vector of its own. Values in
+        ``[1, inf)``. Only used with ``"attention"`` in `pooling`.
 
     embedding_dim : int or None, default=None
         With a number, X holds token ids (0 padding, 1 unknown) and each id becomes a learned
@@ -48,6 +68,17 @@ class RNNClassifier(TwinMixin, BaseClassifier):
 
     vocabulary_size : int or None, default=None
         Number of token ids; None takes the largest id of `fit` plus one. Values in ``[2, inf)``.
+
+    embedding_dropout : float, default=0.0
+        Probability of dropping a token everywhere in a batch, while training. Only used with
+        `embedding_dim`. Values in ``[0, 1)``.
+
+    frontend : {"conv", "patch", "auto"}, callable or None, default=None
+        What the recurrent layers read instead of the time steps: ``"conv"``, the map of
+        convolutions of several widths, whose mean over time also goes to the head; ``"patch"``,
+        several steps as one; ``"auto"``, what suits the length of the sequences. A class is called
+        with ``(input_size,)`` and is a :class:`skrnn.nn.Frontend`. Not with `tbptt_steps`. Read
+        more in the :ref:`User Guide <frontends>`.
 
     standardize : bool, default=True
         Bring every feature to mean 0 and standard deviation 1 inside the network.
@@ -81,6 +112,11 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         Train in chunks of this many steps, at whose start gradients stop: less memory for long
         series. None trains on whole ones. Values in ``[1, inf)``.
 
+    augmentation : object with a method ``augment``, list of such objects or None, default=None
+        Changes the sequences of every training batch at random, as :class:`skrnn.nn.Jitter`,
+        :class:`skrnn.nn.Scaling` and :class:`skrnn.nn.TimeWarp`; several are applied one after the
+        other. Not with `embedding_dim`. Read more in the :ref:`User Guide <regularisation>`.
+
     max_time : float or None, default=None
         Seconds after which the training ends. Values in ``(0, inf)``.
 
@@ -103,6 +139,10 @@ class RNNClassifier(TwinMixin, BaseClassifier):
 
     class_weight : "balanced", dict or None, default=None
         Weights of the classes: inversely proportional to their frequencies, or by label.
+
+    label_smoothing : float, default=0.0
+        Learn that labels are not certain: the probability that is taken from the true class and
+        shared by all. Held-out losses are plain. Values in ``[0, 1)``.
 
     callbacks : list of skorch callbacks or None, default=None
         Callbacks, or pairs (name, callback), that run during training. They are cloned first.
@@ -204,9 +244,15 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         nonlinearity: str = "tanh",
         bidirectional: bool | str = "auto",
         dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        weight_dropout: float = 0.0,
         pooling: str | tuple[str, ...] = ("mean", "max", "last"),
+        attention_heads: int = 1,
         embedding_dim: int | None = None,
         vocabulary_size: int | None = None,
+        embedding_dropout: float = 0.0,
+        frontend: str | Callable | None = None,
         standardize: bool = True,
         empty: str = "error",
         n_estimators: int = 1,
@@ -217,6 +263,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         batch_size: int = 32,
         gradient_clip_value: float | None = 1.0,
         tbptt_steps: int | None = None,
+        augmentation: Any = None,
         max_time: float | None = None,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
@@ -224,6 +271,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         n_iter_no_change: int = 15,
         tol: float = 1e-4,
         class_weight: str | dict | None = None,
+        label_smoothing: float = 0.0,
         callbacks: list | None = None,
         net_params: dict[str, Any] | None = None,
         device: str = "auto",
@@ -241,9 +289,15 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         self.nonlinearity = nonlinearity
         self.bidirectional = bidirectional
         self.dropout = dropout
+        self.input_dropout = input_dropout
+        self.recurrent_dropout = recurrent_dropout
+        self.weight_dropout = weight_dropout
         self.pooling = pooling
+        self.attention_heads = attention_heads
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
+        self.embedding_dropout = embedding_dropout
+        self.frontend = frontend
         self.standardize = standardize
         self.empty = empty
         self.n_estimators = n_estimators
@@ -254,6 +308,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         self.batch_size = batch_size
         self.gradient_clip_value = gradient_clip_value
         self.tbptt_steps = tbptt_steps
+        self.augmentation = augmentation
         self.max_time = max_time
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -261,6 +316,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.class_weight = class_weight
+        self.label_smoothing = label_smoothing
         self.callbacks = callbacks
         self.net_params = net_params
         self.device = device

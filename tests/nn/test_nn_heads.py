@@ -300,3 +300,32 @@ def test_quantiles_of_large_counts_are_exact_to_a_hundredth_of_a_deviation(mean,
     wanted = stats.nbinom.ppf(ALPHA, n, n / (n + mean))
     deviation = np.sqrt(mean + mean**2 / n)
     assert np.abs(head.quantiles(raw, ALPHA).numpy()[0] - wanted).max() < 0.01 * deviation
+
+
+@pytest.mark.parametrize("shape", [(5,), (2, 3)])
+def test_smoothed_labels_are_the_loss_of_mixed_targets(shape):
+    """Cross entropy is linear in the target: s = 0.3 over 4 classes is 0.775 and 3 times 0.075."""
+    head, plain = CategoricalHead(3, 4, label_smoothing=0.3), CategoricalHead(3, 4)
+    raw, target = torch.randn(*shape, 4), torch.randint(4, shape)
+    losses = torch.stack([plain.loss(raw, torch.full_like(target, k)) for k in range(4)], dim=-1)
+    share = torch.full_like(losses, 0.075).scatter(-1, target.unsqueeze(-1), 0.775)
+    torch.testing.assert_close(head.loss(raw, target), (losses * share).sum(-1))
+    head.eval()
+    assert torch.equal(head.loss(raw, target), plain.loss(raw, target))
+
+
+def test_smoothed_indicators_are_the_loss_of_mixed_targets():
+    head, plain = MultilabelHead(3, 4, label_smoothing=0.2), MultilabelHead(3, 4)
+    raw, target = torch.randn(5, 4), torch.randint(2, (5, 4)).float()
+    expected = 0.9 * plain.loss(raw, target) + 0.1 * plain.loss(raw, 1 - target)
+    torch.testing.assert_close(head.loss(raw, target), expected)
+    head.eval()
+    assert torch.equal(head.loss(raw, target), plain.loss(raw, target))
+
+
+def test_labels_are_smoothed_where_there_are_labels():
+    assert make_head("categorical", 3, 2, label_smoothing=0.1).label_smoothing == 0.1
+    with pytest.raises(ValueError, match=r"label_smoothing=0.1 is for 'categorical'.*got 'normal'"):
+        make_head("normal", 3, 2, label_smoothing=0.1)
+    with pytest.raises(ValueError, match=r"label_smoothing must be in \[0, 1\), got 1"):
+        CategoricalHead(3, 2, label_smoothing=1)

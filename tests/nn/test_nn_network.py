@@ -171,7 +171,7 @@ def test_tokens_with_nan_padding():
     ids = torch.randint(1, 7, (len(LENGTHS), TIME, 1)).float()
     padded = ids.masked_fill(~length_mask(LENGTHS, TIME).unsqueeze(-1), torch.nan)
     assert torch.equal(network(padded, LENGTHS), network(ids.long().squeeze(-1), LENGTHS))
-    assert isinstance(network.frontend, TokenEmbedding)
+    assert isinstance(network.embedding, TokenEmbedding)
 
 
 def test_f024_token_outside_the_vocabulary_is_named():
@@ -294,3 +294,34 @@ def test_a_full_batch_gives_the_encoders_own_numbers():
     network = SequenceNetwork(encoder, None, make_head("normal", 4, 1))
     x = batch()
     assert torch.equal(network.encode(x), encoder(x))
+
+
+def test_input_dropout_drops_values_of_the_scaled_input_in_training_only():
+    network, seen = build(input_dropout=0.5), []
+    network.scaler.set([1.0] * 3, [2.0] * 3)
+    network.encoder.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    x = torch.full((4, 50, 3), 5.0)
+    network(x)
+    network.eval()(x)
+    assert set(seen[0].unique().tolist()) == {0.0, 4.0}
+    assert set(seen[1].unique().tolist()) == {2.0}
+
+
+@pytest.mark.parametrize("frontend", [None, "conv", "patch"])
+def test_attention_of_the_network_is_a_distribution_over_valid_steps(frontend):
+    options = {"pooling": ("last", "attention"), "attention_heads": 2, "frontend_stride": 4}
+    network, x = build(frontend=frontend, **options).eval(), batch()
+    weights, mask = network.attention(x, LENGTHS), length_mask(LENGTHS, TIME)
+    assert weights.shape == (len(LENGTHS), 2, TIME)
+    assert bool((weights >= 0).all())
+    assert not bool(weights.masked_select(~mask.unsqueeze(1)).any())
+    expected = (LENGTHS > 0).float().unsqueeze(1).expand(-1, 2)
+    torch.testing.assert_close(weights.sum(dim=2), expected)
+    longest = int(LENGTHS.argmax())
+    if frontend is not None:
+        torch.testing.assert_close(weights[longest, :, 0], weights[longest, :, 3])
+
+
+def test_a_network_without_pooling_has_no_attention():
+    with pytest.raises(ValueError, match="there is no pooling"):
+        build(pooling=None).attention(batch())

@@ -104,3 +104,25 @@ def test_directions_must_divide_the_features():
 def test_weights_need_attention():
     with pytest.raises(ValueError, match="only with pooling 'attention'"):
         Pooling(4, "mean").weights(torch.zeros(1, 2, 4))
+
+
+@pytest.mark.parametrize("lengths", [LENGTHS, None])
+def test_heads_are_as_many_poolings_by_attention(lengths):
+    pooling = Pooling(4, ("mean", "attention"), attention_heads=3)
+    output = torch.randn(len(LENGTHS), TIME, 4)
+    pooled, weights = pooling(output, lengths), pooling.weights(output, lengths)
+    assert pooled.shape == (len(LENGTHS), pooling.output_size) == (len(LENGTHS), 16)
+    assert weights.shape == (len(LENGTHS), 3, TIME)
+    for head in range(3):
+        single = Pooling(4, "attention")
+        with torch.no_grad():
+            single.attention.weight.copy_(pooling.attention.weight)
+            single.score.weight.copy_(pooling.score.weight[head : head + 1])
+        part = pooled[:, 4 * (head + 1) : 4 * (head + 2)]
+        torch.testing.assert_close(part, single(output, lengths))
+        torch.testing.assert_close(weights[:, head], single.weights(output, lengths))
+
+
+def test_heads_are_at_least_one():
+    with pytest.raises(ValueError, match="attention_heads must be at least 1, got 0"):
+        Pooling(4, "attention", attention_heads=0)

@@ -29,15 +29,18 @@ __all__ = [
     "make_head",
 ]
 
-HeadFactory: TypeAlias = Callable[[int, int, Sequence[float]], Head]
+HeadFactory: TypeAlias = Callable[..., Head]
 HeadLike: TypeAlias = str | Callable[[int, int], Head]
 
 
 def _without_quantiles(head: Callable[..., Head], **options: str) -> HeadFactory:
     def make(
-        input_size: int, n_outputs: int, quantiles: Sequence[float] = DEFAULT_QUANTILES
+        input_size: int,
+        n_outputs: int,
+        quantiles: Sequence[float] = DEFAULT_QUANTILES,
+        **further: float,
     ) -> Head:
-        return head(input_size, n_outputs, **options)
+        return head(input_size, n_outputs, **options, **further)
 
     return make
 
@@ -62,6 +65,7 @@ def make_head(
     input_size: int,
     n_outputs: int,
     quantiles: Sequence[float] = DEFAULT_QUANTILES,
+    label_smoothing: float = 0.0,
 ) -> Head:
     """Make a head from the name of its loss.
 
@@ -80,6 +84,10 @@ def make_head(
     quantiles : sequence of float, default=(0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
         The levels of the loss "quantile"; the others ignore them.
 
+    label_smoothing : float, default=0.0
+        How far the targets of "categorical" and "multilabel" are from certain in training. Values
+        in `[0, 1)`.
+
     Returns
     -------
     Head
@@ -88,7 +96,7 @@ def make_head(
     Raises
     ------
     ValueError
-        If the name is unknown.
+        If the name is unknown, or labels are to be smoothed where there are none.
 
     TypeError
         If `loss` is neither a name nor makes a head.
@@ -101,11 +109,17 @@ def make_head(
       (projection): Linear(in_features=8, out_features=2, bias=True)
     )
     """
+    further = {"label_smoothing": label_smoothing} if label_smoothing else {}
+    if further and loss not in ("categorical", "multilabel"):
+        raise ValueError(
+            f"label_smoothing={label_smoothing} is for 'categorical' and 'multilabel', got "
+            f"{loss!r}; leave it at 0."
+        )
     if isinstance(loss, str):
         if loss not in HEADS:
             names = ", ".join(repr(name) for name in sorted(HEADS))
             raise ValueError(f"unknown loss {loss!r}: expected one of {names}, or a head class.")
-        return HEADS[loss](input_size, n_outputs, quantiles)
+        return HEADS[loss](input_size, n_outputs, quantiles, **further)
     if isinstance(loss, Head) or not callable(loss):
         raise TypeError(
             f"loss must be a name or a head class called with (input_size, n_outputs), got the "

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skrnn.nn.dropped import check_share
 from skrnn.nn.heads.base import Head, check_target
 
 __all__ = ["CategoricalHead", "MultilabelHead"]
@@ -20,10 +21,20 @@ class CategoricalHead(Head):
     n_classes : int
         Number of classes. Values in `[1, inf)`.
 
+    label_smoothing : float, default=0.0
+        How far targets are from certain in training. Values in `[0, 1)`.
+
     Notes
     -----
     The raw values are logits. The loss is the cross entropy
-    :math:`-\log \mathrm{softmax}(raw)_{target}`.
+    :math:`-\log \mathrm{softmax}(raw)_{target}`. In training the target has the probability
+    :math:`1 - s + s / K` and each other of the :math:`K` classes :math:`s / K`, with
+    `label_smoothing` :math:`s` [1]_; the loss in evaluation is the plain one.
+
+    References
+    ----------
+    .. [1] C. Szegedy, V. Vanhoucke, S. Ioffe, J. Shlens, Z. Wojna, "Rethinking the Inception
+       Architecture for Computer Vision", CVPR 2016. arXiv:1512.00567
 
     Examples
     --------
@@ -36,8 +47,9 @@ class CategoricalHead(Head):
     tensor([0.6931])
     """
 
-    def __init__(self, input_size: int, n_classes: int) -> None:
+    def __init__(self, input_size: int, n_classes: int, label_smoothing: float = 0.0) -> None:
         super().__init__(input_size, n_classes)
+        self.label_smoothing = check_share("label_smoothing", label_smoothing)
 
     def loss(self, raw: Tensor, target: Tensor) -> Tensor:
         """Compute the cross entropy of every element.
@@ -66,7 +78,10 @@ class CategoricalHead(Head):
                 f"number of the class of every element."
             )
         rows = raw.reshape(-1, self.n_outputs)
-        loss = functional.cross_entropy(rows, target.reshape(-1), reduction="none")
+        smoothing = self.label_smoothing if self.training else 0.0
+        loss = functional.cross_entropy(
+            rows, target.reshape(-1), reduction="none", label_smoothing=smoothing
+        )
         return loss.view(target.shape)
 
     def predict(self, raw: Tensor) -> Tensor:
@@ -96,10 +111,15 @@ class MultilabelHead(Head):
     n_labels : int
         Number of labels. Values in `[1, inf)`.
 
+    label_smoothing : float, default=0.0
+        How far targets are from certain in training. Values in `[0, 1)`.
+
     Notes
     -----
     The raw values are logits. The loss is the binary cross entropy
-    :math:`-y \log p - (1 - y) \log(1 - p)` with :math:`p = \sigma(raw)`, averaged over labels.
+    :math:`-y \log p - (1 - y) \log(1 - p)` with :math:`p = \sigma(raw)`, averaged over labels. In
+    training :math:`y (1 - s) + s / 2` is in the place of :math:`y`, with `label_smoothing`
+    :math:`s`.
 
     Examples
     --------
@@ -110,8 +130,9 @@ class MultilabelHead(Head):
     tensor([[0.5000, 0.5000]])
     """
 
-    def __init__(self, input_size: int, n_labels: int) -> None:
+    def __init__(self, input_size: int, n_labels: int, label_smoothing: float = 0.0) -> None:
         super().__init__(input_size, n_labels)
+        self.label_smoothing = check_share("label_smoothing", label_smoothing)
 
     def loss(self, raw: Tensor, target: Tensor) -> Tensor:
         """Compute the mean binary cross entropy of every element.
@@ -135,9 +156,10 @@ class MultilabelHead(Head):
             If the shapes do not fit.
         """
         check_target(raw, target, self.n_outputs)
-        loss = functional.binary_cross_entropy_with_logits(
-            raw, target.to(raw.dtype), reduction="none"
-        )
+        target = target.to(raw.dtype)
+        if self.training and self.label_smoothing:
+            target = target * (1 - self.label_smoothing) + self.label_smoothing / 2
+        loss = functional.binary_cross_entropy_with_logits(raw, target, reduction="none")
         return loss.mean(dim=-1)
 
     def predict(self, raw: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
-"""Front ends: what a time step holds becomes the features an encoder reads."""
+"""Token embedding: every id becomes a learned vector."""
 
 import torch
 from torch import Tensor, nn
 
-from skrnn.nn.randomness import Dropout
+from skrnn.nn.dropped import check_share
+from skrnn.nn.randomness import Dropout, dropout_mask
 
 __all__ = ["TokenEmbedding"]
 
@@ -23,6 +24,10 @@ class TokenEmbedding(nn.Module):
     dropout : float, default=0.0
         Probability of dropping a feature of a vector. Values in `[0, 1]`.
 
+    token_dropout : float, default=0.0
+        Probability of dropping the whole vector of an id, drawn once for every id of the
+        vocabulary and call: at all its places in a batch, or at none [1]_. Values in `[0, 1)`.
+
     Attributes
     ----------
     output_size : int
@@ -33,6 +38,11 @@ class TokenEmbedding(nn.Module):
     The vector of id 0 is zero and gets no gradient. The others start from a standard normal
     distribution.
 
+    References
+    ----------
+    .. [1] Y. Gal, Z. Ghahramani, "A Theoretically Grounded Application of Dropout in Recurrent
+       Neural Networks", NIPS 2016. arxiv.org/abs/1512.05287
+
     Examples
     --------
     >>> import torch
@@ -42,8 +52,15 @@ class TokenEmbedding(nn.Module):
     torch.Size([1, 3, 3])
     """
 
-    def __init__(self, vocabulary_size: int, embedding_dim: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        vocabulary_size: int,
+        embedding_dim: int,
+        dropout: float = 0.0,
+        token_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
+        self.token_dropout = check_share("token_dropout", token_dropout)
         if vocabulary_size < 2:
             raise ValueError(
                 f"vocabulary_size must be at least 2, got {vocabulary_size}: id 0 is padding and "
@@ -84,7 +101,12 @@ class TokenEmbedding(nn.Module):
             )
         if ids.device.type == "cpu" and ids.numel() and not torch.compiler.is_compiling():
             self._check_ids(ids)
-        return self.dropout(self.embedding(ids.to(torch.int64)))
+        ids = ids.to(torch.int64)
+        vectors = self.embedding(ids)
+        if self.training and self.token_dropout:
+            size = self.vocabulary_size, 1
+            vectors = vectors * dropout_mask(size, self.token_dropout, vectors)[ids]
+        return self.dropout(vectors)
 
     def _check_ids(self, ids: Tensor) -> None:
         if ids.is_floating_point():

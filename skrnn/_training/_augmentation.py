@@ -1,0 +1,59 @@
+"""Augmentation: the batches of a training, changed at random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from skrnn._training._batches import TrainBatches
+from skrnn._training._placement import Batch
+from skrnn.nn import FeatureScaler, ValidSteps, generator_of_thread
+
+
+class AugmentedBatches:
+    """Batches whose sequences went through one or several augmentations.
+
+    Parameters
+    ----------
+    batches : TrainBatches
+        What is changed.
+
+    augmentation : object with a method ``augment``, or list of such objects
+        Applied one after the other.
+
+    scaler : FeatureScaler
+        Augmentations see what the network sees behind it.
+    """
+
+    def __init__(self, batches: TrainBatches, augmentation: Any, scaler: FeatureScaler) -> None:
+        several = isinstance(augmentation, list | tuple)
+        self.batches = batches
+        self.augmentations = augmentation if several else [augmentation]
+        self.scaler = scaler
+
+    @property
+    def budget(self) -> Any:
+        """What ends an epoch early."""
+        return self.batches.budget
+
+    def __iter__(self) -> Iterator[Batch]:
+        generator = generator_of_thread()
+        for inputs, target in self.batches:
+            x = self.scaler(inputs["x"].to(self.scaler.mean.device, non_blocking=True))
+            valid = ValidSteps.of(inputs.get("lengths"), x)
+            for augmentation in self.augmentations:
+                x = augmentation.augment(x, valid, generator)
+            if x.shape != inputs["x"].shape:
+                raise ValueError(
+                    f"{type(augmentation).__name__}.augment made a batch of shape "
+                    f"{tuple(x.shape)} of one of shape {tuple(inputs['x'].shape)}; sequences must "
+                    "keep their number, length and features."
+                )
+            yield {**inputs, "x": x * self.scaler.scale + self.scaler.mean}, target
+
+
+def augmented(batches: TrainBatches, net: Any) -> TrainBatches | AugmentedBatches:
+    """Batches as the net wants them for training: changed, if it has an augmentation."""
+    if net.augmentation is None:
+        return batches
+    return AugmentedBatches(batches, net.augmentation, net.module_.scaler)
