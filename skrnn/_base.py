@@ -25,7 +25,7 @@ from skrnn._parameters import (
 )
 from skrnn._stored import AnySequences, StoredSequences
 from skrnn._stores import targets_beside
-from skrnn._targets import Samples, check_weights, split_steps
+from skrnn._targets import Samples, check_weights, compared, split_steps
 from skrnn._training import (
     ScikitLearnBridge,
     SequenceDataset,
@@ -80,7 +80,7 @@ class RecurrentEstimator(
             state = check_random_state(self.random_state)
             seed = int(processes.agreed(state.randint(np.iinfo(np.int32).max)))
             training, validation = self._hold_out(samples, groups, seed)
-            processes.compare(self.get_params(deep=False), _arrays(training, validation))
+            processes.compare(self.get_params(deep=False), compared(training, validation))
             # What is copied by now would stay in memory during the training.
             del samples
             starts = self.nets_ if warm else [None] * self.n_estimators
@@ -110,7 +110,7 @@ class RecurrentEstimator(
             samples = samples.without_zero_weights()
             self._learn_weights(samples)
             samples = self._weigh(samples)
-            processes.compare(self.get_params(deep=False), _arrays(samples, None))
+            processes.compare(self.get_params(deep=False), compared(samples, None))
             state = check_random_state(self.random_state) if first else self.net_.random_state_
             seed = int(processes.agreed(state.randint(np.iinfo(np.int32).max)))
             starts = [None] * self.n_estimators if first else self.nets_
@@ -159,8 +159,11 @@ class RecurrentEstimator(
         now = self._network_spec()
         changed = [name for name, value in now.items() if value != self._spec[name]]
         if changed:
+            names = ", ".join(changed)
+            if "bidirectional" in changed and self.bidirectional == "auto":
+                names += " (decided by other parameters, as it is 'auto')"
             raise ValueError(
-                f"the fitted network cannot go on with other settings of {', '.join(changed)}; "
+                f"the fitted network cannot go on with other settings of {names}; "
                 "clone the estimator, or fit it anew with warm_start=False."
             )
         self._check_same_number()
@@ -389,17 +392,3 @@ class RecurrentEstimator(
         tags.input_tags.allow_nan = self.n_channels is not None
         tags.non_deterministic = False
         return tags
-
-
-def _arrays(training: Samples, validation: Samples | None) -> dict[str, np.ndarray | None]:
-    """All that a training reads, by what it is called."""
-    kinds = training.sequences.traces()
-    found: dict[str, np.ndarray | None] = {}
-    for part, samples in (("training", training), ("validation", validation)):
-        seen: dict[str, np.ndarray | None] = {
-            "y": None if samples is None else samples.target,
-            "sample_weight": None if samples is None else samples.weight,
-        }
-        seen |= dict.fromkeys(kinds) if samples is None else samples.sequences.traces()
-        found |= {f"{name} of the {part} part": array for name, array in seen.items()}
-    return found

@@ -366,3 +366,17 @@ def _steps(y: Any, sequences: Layout, what: str, convert: Any) -> list[NDArray]:
             raise ValueError(f"y[{i}] has {len(item)} {what} for {length} steps.")
         arrays.append(convert(item))
     return arrays
+
+
+def compared(training: Samples, validation: Samples | None) -> dict[str, NDArray | None]:
+    """All that a training reads, by what it is called: processes compare it."""
+    kinds = training.sequences.traces()
+    found: dict[str, NDArray | None] = {}
+    for part, samples in (("training", training), ("validation", validation)):
+        seen: dict[str, NDArray | None] = {
+            "y": None if samples is None else samples.target,
+            "sample_weight": None if samples is None else samples.weight,
+        }
+        seen |= dict.fromkeys(kinds) if samples is None else samples.sequences.traces()
+        found |= {f"{name} of the {part} part": array for name, array in seen.items()}
+    return found

@@ -579,8 +579,9 @@ def test_bf16_trains_and_predicts_close_to_float32(data, bf16):
     ],
 )
 def test_bf16_that_would_be_slower_is_left_out_with_a_warning(cell, match, data, bf16):
-    with pytest.warns(UserWarning, match=match):
+    with pytest.warns(UserWarning, match=match) as caught:
         half = classifier(cell=cell, precision="bf16").fit(*data)
+    assert caught[0].filename == __file__
     full = classifier(cell=cell).fit(*data)
     assert_same_weights(half, full)
     assert_array_equal(half.predict_proba(data[0]), full.predict_proba(data[0]))
@@ -826,3 +827,33 @@ def test_a_generator_moves_on(data):
     first, second = fitted(state), fitted(state)
     assert np.abs(first - second).max() > 0
     assert_array_equal(fitted(np.random.RandomState(0)), first)
+
+
+class AnotherFit(Callback):
+    """Fit, copy and load other models in the middle of a training."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def on_epoch_end(self, net, **kwargs):
+        other = classifier(max_epochs=1, dropout=0.5).fit(*self.data)
+        pickle.loads(pickle.dumps(other))
+
+
+class OwnDropout(torch.nn.Module):
+    """A cell of the user's that draws from torch's global generator."""
+
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.cell, self.drop = torch.nn.GRUCell(input_size, hidden_size), torch.nn.Dropout(0.5)
+
+    def forward(self, x, state):
+        return self.cell(self.drop(x), state)
+
+
+@pytest.mark.parametrize("cell", ["lstm", OwnDropout])
+def test_another_fit_inside_of_a_training_changes_nothing(cell, data):
+    settings = {"cell": cell, "dropout": 0.5}
+    alone = classifier(**settings).fit(*data)
+    with_another = classifier(**settings, callbacks=[AnotherFit(data)]).fit(*data)
+    assert_same_weights(alone, with_another)

@@ -9,12 +9,12 @@ import pandas as pd
 import pytest
 import torch
 
-from skrnn import RNNClassifier, RNNForecaster
+from skrnn import RNNClassifier, RNNForecaster, _sequences
 from skrnn._forecasting import _dataset
 from skrnn._sequences import Sequences
 from skrnn._stored import Store, StoredSequences
 from skrnn._training import SequenceDataset, _batches, one_ahead
-from skrnn._training._placement import home_of, sent
+from skrnn._training._placement import home_of, sent, takes_all, with_index
 
 # The same place by another name: everything is sent to it.
 ELSEWHERE = torch.device("cpu", 0)
@@ -35,11 +35,24 @@ def away(monkeypatch):
 
 
 def test_data_live_on_the_device_while_they_fit(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1000, 4000))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (900, 4000))
+    # What torch keeps of what was freed is free.
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 300)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 200)
     gpu, cpu = torch.device("cuda", 0), torch.device("cpu")
     assert home_of(gpu, 500) == gpu
     assert home_of(gpu, 501) == cpu
     assert home_of(cpu, 10**15) == cpu
+    assert takes_all(gpu, 500)
+    assert not takes_all(gpu, 501)
+    assert not takes_all(cpu, 1)
+
+
+def test_a_gpu_gets_its_number(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    assert with_index(torch.device("cuda")) == torch.device("cuda", 3)
+    assert with_index(torch.device("cuda", 1)) == torch.device("cuda", 1)
+    assert with_index(torch.device("cpu")) == torch.device("cpu")
 
 
 def test_lengths_stay_on_the_cpu():
@@ -57,7 +70,7 @@ def test_batches_come_in_order_and_no_more_than_one_is_waiting(n_batches):
         built.append(number)
         return number
 
-    for count, number in enumerate(one_ahead(build, range(n_batches))):
+    for count, number in enumerate(one_ahead(build, range(n_batches), ELSEWHERE)):
         assert number == count
         assert len(built) <= count + 2
     assert built == list(range(n_batches))
@@ -69,7 +82,7 @@ def test_an_error_comes_where_its_batch_would():
             raise OSError("the disk is gone")
         return number
 
-    batches = one_ahead(build, range(5))
+    batches = one_ahead(build, range(5), ELSEWHERE)
     assert [next(batches), next(batches)] == [0, 1]
     with pytest.raises(OSError, match="the disk is gone"):
         next(batches)
@@ -79,7 +92,7 @@ def test_the_thread_ends_with_the_batches():
     def threads():
         return [t for t in threading.enumerate() if t.name.startswith("skrnn-batches")]
 
-    batches = one_ahead(lambda number: number, range(5))
+    batches = one_ahead(lambda number: number, range(5), ELSEWHERE)
     next(batches)
     assert len(threads()) == 1
     batches.close()
@@ -139,7 +152,7 @@ def test_stored_sequences_are_read_ahead_where_their_store_allows_it(
 ):
     calls = []
 
-    def spy(build, plan):
+    def spy(build, plan, device):
         calls.append(1)
         return map(build, plan)
 
@@ -165,3 +178,14 @@ class InMemory(Store):
 
     def read(self, indices):
         return Sequences.from_list([np.full((3, 1), float(i)) for i in indices])
+
+
+@pytest.mark.parametrize("reads_ahead", [True, False])
+def test_stored_sequences_are_read_to_a_gpu_that_has_room(monkeypatch, reads_ahead):
+    monkeypatch.setattr(_batches, "takes_all", lambda device, n_bytes: n_bytes <= 4 * 3 * 4)
+    monkeypatch.setattr(_sequences, "BLOCK", 6)
+    stored = StoredSequences(InMemory(reads_ahead), np.arange(4), np.full(4, 3), 1.0, 0)
+    dataset = SequenceDataset(stored, np.arange(4.0))
+    assert (dataset.stored is None) == reads_ahead
+    (batch,) = dataset.batches([np.array([3, 0, 2])])
+    assert batch[0]["x"][:, -1, 0].tolist() == [3, 0, 2]

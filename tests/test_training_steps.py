@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from skorch.callbacks import Callback
 from torch import nn
 
@@ -130,10 +131,56 @@ class SpoiltGradient(Callback):
         del net.guard_.check
 
 
-def test_numbers_are_read_once_for_all_and_others_stay():
-    rows = [{"a": torch.tensor(1.5), "b": 2}, {}, {"a": torch.tensor(True)}]
-    read_numbers(rows)
-    assert rows == [{"a": 1.5, "b": 2}, {}, {"a": 1.0}]
+def test_named_numbers_are_read_once_for_all_and_others_stay():
+    mine = torch.ones(3)
+    rows = [{"a": torch.tensor(1.5), "b": 2, "c": mine}, {}, {"a": torch.tensor(True), "c": mine}]
+    read_numbers(rows, ("a", "b"))
+    assert [row.get("a") for row in rows] == [1.5, None, 1.0]
+    assert rows[0]["b"] == 2
+    assert rows[0]["c"] is mine
+
+
+class Records(Callback):
+    """Record a tensor per batch, of a size that differs."""
+
+    def on_batch_end(self, net, batch=None, training=False, **kwargs):
+        net.history.record_batch("sizes", torch.ones(len(batch[1])))
+
+
+@pytest.mark.parametrize("late", [True, False])
+def test_what_callbacks_record_stays_as_it_is(late, monkeypatch):
+    monkeypatch.setattr(_net, "need_not_wait", lambda optimizer, device: late)
+    model = fitted(callbacks=[Records()], batch_size=12)
+    rows = model.net_.history[-1]["batches"]
+    assert [len(row["sizes"]) for row in rows] == [12, 12, 12, 4]
+
+
+def test_nothing_of_a_training_is_left_on_the_net(nobody_waits):
+    model = fitted()
+    assert "heard_" not in vars(model.net_)
+    assert not hasattr(model.net_.optimizer_, "found_inf")
+    assert isinstance(clone(model.net_), type(model.net_))
+
+
+def test_a_callback_that_takes_the_place_of_another_is_heard():
+    class Batches(Callback):
+        def on_train_begin(self, net, **kwargs):
+            self.n_ = 0
+
+        def on_batch_end(self, net, **kwargs):
+            self.n_ += 1
+
+    class Replaces(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            names = [name for name, _ in net.callbacks_]
+            self.new_ = Batches()
+            self.new_.on_train_begin(net)
+            net.callbacks_[names.index("old")] = ("old", self.new_)
+
+    model = fitted(callbacks=[("old", Batches()), ("replaces", Replaces())], max_epochs=2)
+    seen = dict(model.net_.callbacks_)
+    assert seen["old"].n_ == 5
+    assert seen["replaces"].new_.n_ == 0
 
 
 def test_only_callbacks_with_something_to_do_are_called_and_late_ones_too():

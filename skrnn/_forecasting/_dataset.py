@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from skrnn._training import Alone, Batch, home_of, one_ahead, sent
+from skrnn._training import Batch, DealtBatches, home_of, one_ahead, sent, with_index
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ class WindowDataset(Dataset):
         self.origins = origins
         self.numbers = numbers
         self.epoch_size = epoch_size
-        self.device = torch.device(device)
+        self.device = with_index(torch.device(device))
         n_bytes = buffers.values.nbytes + sum(x.nbytes for x in buffers.covariates.values())
         home = self.home = home_of(self.device, n_bytes)
         # Levels are taken off in double precision, where the device has it.
@@ -174,7 +173,7 @@ class WindowDataset(Dataset):
             NaN beyond the end of a series and where a value is missing.
         """
         series, origin, column = (
-            torch.from_numpy(np.asarray(part, dtype=np.int64)).to(self.home)
+            torch.from_numpy(np.asarray(part, dtype=np.int64)).to(self.home, non_blocking=True)
             for part in self.origins.at(numbers)
         )
         bounds = self.start[series].unsqueeze(1), self.end[series].unsqueeze(1)
@@ -194,7 +193,9 @@ class WindowDataset(Dataset):
 
     def batches(self, plan: Iterable[NDArray]) -> Iterator[Batch]:
         """Batches of windows given by number; those that have to be sent are built ahead."""
-        return map(self.batch, plan) if self.home == self.device else one_ahead(self.batch, plan)
+        if self.home == self.device:
+            return map(self.batch, plan)
+        return one_ahead(self.batch, plan, self.device)
 
     def uncounted(self, numbers: NDArray[np.integer]) -> Batch:
         """Give a batch whose windows count nothing, for a process that has none to compute."""
@@ -220,60 +221,13 @@ class WindowDataset(Dataset):
         return static
 
 
-class TrainWindows:
+class TrainWindows(DealtBatches):
     """Random batches of one epoch.
 
     Where the epoch has room for all windows each comes once, in random order. Else windows are
     drawn anew in every epoch: each series with the same probability, however long it is, then each
     of its windows.
-
-    Parameters
-    ----------
-    dataset : WindowDataset
-        What to draw from.
-
-    batch_size : int
-        Windows per batch.
-
-    random_state : numpy.random.RandomState
-        Decides the draws.
-
-    budget : object with an attribute ``exhausted``, or None
-        Ends an epoch early, but not before its first batch, once the time is used up.
-
-    processes : Alone or None, default=None
-        Those that share each batch. None is this one only.
     """
-
-    def __init__(
-        self,
-        dataset: WindowDataset,
-        batch_size: int,
-        random_state: np.random.RandomState,
-        budget: Any = None,
-        processes: Alone | None = None,
-    ) -> None:
-        self.processes = Alone() if processes is None else processes
-        self.dataset = dataset
-        self.batch_size = batch_size
-        self.random_state = random_state
-        self.budget = budget
-
-    def __len__(self) -> int:
-        return -(-len(self.dataset) // self.batch_size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        plan = self.plan()
-        # Processes count the rows of the batch that was dealt out last: nothing is built ahead.
-        shared = self.processes.size > 1
-        for batch in map(self._share, plan) if shared else self.dataset.batches(plan):
-            yield batch
-            if self.budget is not None and self.budget.exhausted:
-                return
-
-    def _share(self, numbers: NDArray) -> Batch:
-        own = self.processes.share(numbers)
-        return self.dataset.batch(own) if len(own) else self.dataset.uncounted(numbers[:1])
 
     def plan(self) -> list[NDArray[np.int64]]:
         """Draw the windows of one epoch."""

@@ -99,7 +99,8 @@ def _make_net(
 ) -> ForecastNet:
     """Put a network into an initialized skorch net."""
     # A device that is missing where a model was loaded takes its mixed precision with it.
-    precision = options.precision if device == options.resolved_device else "float32"
+    same = device.type == options.resolved_device.type
+    precision = options.precision if same else "float32"
     prefixed = {
         f"{prefix}{name}": value
         for prefix in ("optimizer__", "callbacks__")

@@ -1,7 +1,7 @@
 """Training: a skorch net over whole batches, its schedule, limits and best weights."""
 
 from skrnn._training._attention import attention_weights
-from skrnn._training._batches import OrderedBatches, SequenceDataset, TrainBatches
+from skrnn._training._batches import DealtBatches, OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import BestWeights, ScikitLearnBridge, StopTraining
 from skrnn._training._heap import heap_for_batches
 from skrnn._training._holdout import split_holdout
@@ -17,7 +17,7 @@ from skrnn._training._optimizers import (
     resolve_optimizer,
     resolve_precision,
 )
-from skrnn._training._placement import Batch, home_of, one_ahead, sent
+from skrnn._training._placement import Batch, home_of, one_ahead, sent, with_index
 from skrnn._training._processes import Alone, processes_of
 from skrnn._training._randomness import building, own_randomness
 from skrnn._training._state import device_or_cpu, network_from_state, network_to_state
@@ -28,6 +28,7 @@ __all__ = [
     "Alone",
     "Batch",
     "BestWeights",
+    "DealtBatches",
     "OrderedBatches",
     "Outcome",
     "ScikitLearnBridge",
@@ -55,4 +56,5 @@ __all__ = [
     "shared_cores",
     "split_holdout",
     "train",
+    "with_index",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from skrnn._stored import AnySequences, StoredSequences
-from skrnn._training._placement import Batch, home_of, one_ahead, sent
+from skrnn._training._placement import Batch, home_of, one_ahead, sent, takes_all, with_index
 from skrnn._training._processes import Alone
 
 # Shuffled samples are sorted by length inside groups of this many batches: padding falls to a few
@@ -68,12 +69,12 @@ class SequenceDataset(Dataset):
         self.step_index = sequences.step_index
         self.equal_length = sequences.equal_length
         self.per_step = per_step
-        self.dtype, self.device = dtype, torch.device(device)
+        self.dtype, self.device = dtype, with_index(torch.device(device))
         self.stored: StoredSequences | None = None
         self.overlapping = False
         if isinstance(sequences, StoredSequences):
-            self.stored, starts = sequences, sequences.offsets[:-1]
-            self.values, self.home = torch.empty(0), torch.device("cpu")
+            starts = sequences.offsets[:-1]
+            self._place_stored(sequences)
         else:
             self.overlapping, starts = sequences.overlapping, sequences.starts
             self.home = home_of(self.device, sequences.values.size * dtype.itemsize)
@@ -81,6 +82,20 @@ class SequenceDataset(Dataset):
         self.starts = _as_tensor(starts, torch.int64, self.home)
         self.target = None if target is None else _target_tensor(target, dtype, self.home)
         self.weight = None if weight is None else _as_tensor(weight, dtype, self.home)
+
+    def _place_stored(self, sequences: StoredSequences) -> None:
+        """Leave stored sequences where they are, or read all of them to a GPU that has room."""
+        shape = int(sequences.offsets[-1]), sequences.n_features
+        n_bytes = shape[0] * shape[1] * self.dtype.itemsize
+        # Items of a data set may be others in every epoch.
+        if not (sequences.reads_ahead and takes_all(self.device, n_bytes)):
+            self.stored, self.home, self.values = sequences, torch.device("cpu"), torch.empty(0)
+            return
+        self.home = self.device
+        self.values = torch.empty(shape, dtype=self.dtype, device=self.device)
+        for samples, steps in sequences.runs():
+            read = sequences.read(np.arange(samples.start, samples.stop)).values
+            self.values[steps] = _as_tensor(read, self.dtype, self.device)
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -97,7 +112,9 @@ class SequenceDataset(Dataset):
         target : Tensor of shape (batch, ...) or (batch, time, ...)
             Zeros after the end of each sequence. An empty tensor when there is no target.
         """
-        index = torch.from_numpy(np.ascontiguousarray(indices)).to(self.home)
+        index = torch.from_numpy(np.ascontiguousarray(indices))
+        # Pageable memory is staged before the call returns, so this is safe and never waits.
+        index = index.to(self.home, non_blocking=True)
         inputs: dict[str, Tensor] = {}
         pick: Callable[[Tensor], Tensor]
         if self.equal_length:
@@ -124,7 +141,7 @@ class SequenceDataset(Dataset):
         the thread that opened it.
         """
         ahead = self.home != self.device and (self.stored is None or self.stored.reads_ahead)
-        return one_ahead(self.batch, plan) if ahead else map(self.batch, plan)
+        return one_ahead(self.batch, plan, self.device) if ahead else map(self.batch, plan)
 
     def uncounted(self, indices: NDArray[np.integer]) -> Batch:
         """Give a batch whose samples count nothing, for a process that has none to compute."""
@@ -157,7 +174,7 @@ class SequenceDataset(Dataset):
         steps = self.starts[index][:, None] + clock
         if bool((lengths == longest).all()):
             return steps, None
-        valid = clock < torch.from_numpy(lengths).to(index.device)[:, None]
+        valid = clock < torch.from_numpy(lengths).to(index.device, non_blocking=True)[:, None]
         return steps.where(valid, 0), valid
 
     @staticmethod
@@ -168,15 +185,12 @@ class SequenceDataset(Dataset):
         return rows.masked_fill_(~valid.reshape(valid.shape + (1,) * (rows.ndim - 2)), 0)
 
 
-class TrainBatches:
-    """Every sample once per epoch, in random batches of similar length.
-
-    Samples are shuffled, roughly sorted by length inside large groups, cut into batches, and the
-    batches are shuffled again. Data of equal length is simply shuffled.
+class DealtBatches(ABC):
+    """Random batches of one epoch, of which every process gets its share.
 
     Parameters
     ----------
-    dataset : SequenceDataset
+    dataset : SequenceDataset, or another with ``batch``, ``batches`` and ``uncounted``
         What to draw from.
 
     batch_size : int
@@ -194,7 +208,7 @@ class TrainBatches:
 
     def __init__(
         self,
-        dataset: SequenceDataset,
+        dataset: Any,
         batch_size: int,
         random_state: np.random.RandomState,
         budget: Any = None,
@@ -218,9 +232,29 @@ class TrainBatches:
             if self.budget is not None and self.budget.exhausted:
                 return
 
+    @abstractmethod
+    def plan(self) -> list[NDArray[np.int64]]:
+        """Draw the index arrays of one epoch."""
+
+    def lengths_of(self, indices: NDArray) -> NDArray | None:
+        """Steps of the samples at `indices`; None where all have the same number."""
+        return None
+
     def _share(self, indices: NDArray) -> Batch:
-        own = self.processes.share(indices, self.dataset.lengths[indices])
+        own = self.processes.share(indices, self.lengths_of(indices))
         return self.dataset.batch(own) if len(own) else self.dataset.uncounted(indices[:1])
+
+
+class TrainBatches(DealtBatches):
+    """Every sample once per epoch, in random batches of similar length.
+
+    Samples are shuffled, roughly sorted by length inside large groups, cut into batches, and the
+    batches are shuffled again. Data of equal length is simply shuffled.
+    """
+
+    def lengths_of(self, indices: NDArray) -> NDArray | None:
+        """Steps of the samples at `indices`."""
+        return self.dataset.lengths[indices]
 
     def plan(self) -> list[NDArray[np.int64]]:
         """Draw the index arrays of one epoch."""
@@ -287,11 +321,14 @@ def _cut(indices: NDArray, size: int) -> list[NDArray]:
 
 def _as_tensor(array: NDArray, dtype: torch.dtype, device: Any) -> Tensor:
     """Tensor on the device; shares memory with `array` on the CPU, which is only read."""
+    array = np.ascontiguousarray(array)
+    if array.flags.writeable:
+        return torch.from_numpy(array).to(device=device, dtype=dtype)
+    # Filters of warnings belong to the process: what threads read from a file is writable.
     with warnings.catch_warnings():
         # Read-only arrays (memory maps, pandas 3) are fine: nothing here ever writes.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        tensor = torch.from_numpy(np.ascontiguousarray(array))
-    return tensor.to(device=device, dtype=dtype)
+        return torch.from_numpy(array).to(device=device, dtype=dtype)
 
 
 def _target_tensor(target: NDArray, dtype: torch.dtype, device: Any) -> Tensor:

@@ -28,10 +28,11 @@ class EpochMixin:
     def _listeners(self, method_name: str) -> list[Any]:
         # Most callbacks have nothing to do with a batch, and asking each takes longer than a step
         # of a small network may.
-        callbacks, size, listeners = self.__dict__.get("_heard", (None, 0, {}))
-        if callbacks is not self.callbacks_ or size != len(self.callbacks_):
+        known, listeners = self.__dict__.get("heard_", (None, {}))
+        callbacks = [id(callback) for _, callback in self.callbacks_]
+        if callbacks != known:
             listeners = {}
-            self.__dict__["_heard"] = (self.callbacks_, len(self.callbacks_), listeners)
+            self.__dict__["heard_"] = (callbacks, listeners)
         if method_name not in listeners:
             listeners[method_name] = [
                 callback for _, callback in self.callbacks_ if _listens(callback, method_name)
@@ -45,18 +46,18 @@ class EpochMixin:
         if iterator is None:
             return
         count = 0
-        try:
-            for batch in iterator:
-                self.notify("on_batch_begin", batch=batch, training=training)
-                step = step_fn(batch, **fit_params)
-                self.history.record_batch(f"{prefix}_loss", self._number(step["loss"]))
-                rows = self.processes.n_rows(batch) if training else len(batch[1])
-                self.history.record_batch(f"{prefix}_batch_size", rows)
-                self.notify("on_batch_end", batch=batch, training=training, **step)
-                count += 1
-        finally:
-            read_numbers(self.history[-1]["batches"])
-        self.guard_.read()
+        for batch in iterator:
+            self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            self.history.record_batch(f"{prefix}_loss", self._number(step["loss"]))
+            rows = self.processes.n_rows(batch) if training else len(batch[1])
+            self.history.record_batch(f"{prefix}_batch_size", rows)
+            self.notify("on_batch_end", batch=batch, training=training, **step)
+            count += 1
+        if not self.guard_.waits:
+            names = (f"{prefix}_loss", f"{prefix}_weight", "grad_norm")
+            read_numbers(self.history[-1]["batches"], names)
+            self.guard_.read()
         self.history.record(f"{prefix}_batch_count", count)
 
     def _number(self, value: float | Tensor) -> float | Tensor:

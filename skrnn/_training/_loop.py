@@ -144,6 +144,9 @@ def train(
         net.notify("on_train_end", X=train_set, y=None)
     finally:
         net.callbacks_ = usual
+        # It would keep what the callbacks of this training hold, such as the user's data.
+        vars(net).pop("heard_", None)
+        net.guard_.end_training(net.optimizer_)
         # A schedule ends with its training: the next one would start where it left the rate.
         for group, rate in zip(net.optimizer_.param_groups, rates, strict=True):
             group["lr"] = rate

@@ -357,7 +357,9 @@ def _loss_weight(loss: Tensor, inputs: Any) -> Tensor | None:
     if loss.ndim < 2 or lengths is None:
         return weight
     # Weights of padding are zero already.
-    return length_mask(lengths, loss.shape[1]).to(loss) if weight is None else weight
+    if weight is not None:
+        return weight
+    return length_mask(lengths, loss.shape[1]).to(loss.device, loss.dtype, non_blocking=True)
 
 
 def _total_weight(inputs: dict[str, Tensor], per_step: bool) -> float | Tensor:

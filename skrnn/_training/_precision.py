@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from typing import Any
 
@@ -13,6 +14,8 @@ from skrnn.nn import MinGRULayer, MinLSTMLayer
 # torch's GRU and simple RNN have no bfloat16 kernel for the CPU, only matrix products: these pay
 # from here on. Below, and beside our own GRU in float32, bfloat16 takes up to four times as long.
 LEAST_HIDDEN, LEAST_BATCH = 256, 64
+# Whose lines a warning does not name.
+_PACKAGES = {"joblib", "sklearn", "skrnn", "sktime"}
 
 
 def drop_slow_precision(net: Any) -> None:
@@ -37,8 +40,16 @@ def drop_slow_precision(net: Any) -> None:
         f"precision='bf16' would be slower than float32 here and was not used: {reason}. "
         "precision='float32' does the same without this warning.",
         UserWarning,
-        stacklevel=6,
+        stacklevel=_level_of_caller(),
     )
+
+
+def _level_of_caller() -> int:
+    """Count the frames from the warning up to code that is neither ours nor scikit-learn's."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals["__name__"].split(".")[0] in _PACKAGES:
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _slow_layer(network: nn.Module, batch_size: int) -> str | None:

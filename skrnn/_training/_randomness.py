@@ -27,8 +27,11 @@ class GlobalGenerators:
     def held(self, device: torch.device, seed: int) -> Iterator[None]:
         """Seed the generator of a device inside the block."""
         with self.lock:
+            # A training inside of another, in the same thread, hands back what it found.
+            inside = generator_of_thread() is not None
+            here = _state(device)
             if not self._n_users.get(device):
-                self._before[device] = _state(device)
+                self._before[device] = here
             self._n_users[device] = self._n_users.get(device, 0) + 1
             _seed(device, seed)
         try:
@@ -38,6 +41,8 @@ class GlobalGenerators:
                 self._n_users[device] -= 1
                 if not self._n_users[device]:
                     _restore(device, self._before.pop(device))
+                elif inside:
+                    _restore(device, here)
 
 
 _CPU = torch.device("cpu")

@@ -117,6 +117,10 @@ class StepGuard:
             self.read()
         return finite
 
+    def end_training(self, optimizer: torch.optim.Optimizer) -> None:
+        """Leave the optimizer without a flag: who steps it by hand must not be held up."""
+        vars(optimizer).pop("found_inf", None)
+
     def _count(self, good: bool | Tensor, bad: int | Tensor) -> None:
         self._good, self._bad = self._good + good, bad
 
@@ -146,9 +150,9 @@ def need_not_wait(optimizer: torch.optim.Optimizer, device: torch.device) -> boo
     return device.type == "cuda" and bool(optimizer.defaults.get("fused")) and told
 
 
-def read_numbers(rows: list[dict[str, Any]]) -> None:
-    """Put plain numbers in the place of tensors without dimensions, waiting once for all."""
-    places = [(row, k) for row in rows for k, value in row.items() if isinstance(value, Tensor)]
+def read_numbers(rows: list[dict[str, Any]], names: tuple[str, ...]) -> None:
+    """Put plain numbers in the place of the named tensors, waiting once for all."""
+    places = [(row, k) for row in rows for k in names if isinstance(row.get(k), Tensor)]
     if not places:
         return
     numbers = torch.stack([row[k].double() for row, k in places]).tolist()
