@@ -3,7 +3,6 @@
 from skrnn._training._attention import attention_weights
 from skrnn._training._batches import DealtBatches, OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import BestWeights, ScikitLearnBridge, StopTraining
-from skrnn._training._heap import heap_for_batches
 from skrnn._training._holdout import split_holdout
 from skrnn._training._loop import Outcome, TrainingPlan, train
 from skrnn._training._net import (
@@ -42,7 +41,6 @@ __all__ = [
     "attention_weights",
     "building",
     "device_or_cpu",
-    "heap_for_batches",
     "home_of",
     "network_from_state",
     "network_to_state",

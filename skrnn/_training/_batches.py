@@ -272,7 +272,7 @@ class TrainBatches(DealtBatches):
 
 
 class OrderedBatches:
-    """All samples once, the short ones first, always in the same order.
+    """All samples once, the long ones first, always in the same order.
 
     Parameters
     ----------
@@ -299,7 +299,8 @@ class OrderedBatches:
             rows = max(min(self.batch_size, MAX_INFERENCE_STEPS // longest), 1)
             for part in _cut(indices, rows):
                 batches.extend(split_outliers(part, lengths))
-        return batches
+        # What the longest batch needs of memory is there for all others.
+        return batches[::-1]
 
 
 def split_outliers(indices: NDArray, lengths: NDArray) -> list[NDArray]:

@@ -1,4 +1,4 @@
-"""Heap: what a batch frees is kept for the next one, for the length of a training or prediction."""
+"""Heap: what a training step frees is kept for the next one, for the length of a training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import platform
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -19,7 +19,7 @@ SWITCH = "SKRNN_KEEP_HEAP"
 # Names of glibc's mallopt, see its manual page.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 _KIB, _MIB = 1 << 10, 1 << 20
-_DEFAULT_PAD = _DEFAULT_THRESHOLD = 128 * _KIB
+_DEFAULT_PAD = 128 * _KIB
 _KEPT = {
     _M_MMAP_THRESHOLD: 1 << 30,
     _M_TRIM_THRESHOLD: (1 << 31) - 1,
@@ -100,14 +100,6 @@ def kept_heap(device: torch.device | str) -> Iterator[None]:
         _heap.release()
 
 
-def heap_for_batches(device: torch.device | str, n_batches: int) -> AbstractContextManager[None]:
-    """Keep freed memory if there are batches that could use it again.
-
-    A single batch, as of a service that answers one request after the other, gains nothing.
-    """
-    return kept_heap(device) if n_batches > 1 else nullcontext()
-
-
 def _libc() -> Any:
     return ctypes.CDLL(None)
 
@@ -126,8 +118,10 @@ def settings_before() -> dict[int, int] | None:
     threshold = mmap_threshold()
     if threshold is None:
         return None
-    # glibc moves both together, until somebody sets one of them.
-    trim = 2 * threshold if threshold > _DEFAULT_THRESHOLD else _DEFAULT_THRESHOLD
+    # glibc moves both together, up to a limit, until somebody sets one of them: then both are fixed
+    # for the rest of the process. So they are left where a training would have moved them.
+    threshold = max(threshold, _LARGEST_OF_OLD)
+    trim = 2 * threshold
     return {_M_MMAP_THRESHOLD: threshold, _M_TRIM_THRESHOLD: trim, _M_TOP_PAD: _DEFAULT_PAD}
 
 

@@ -15,7 +15,6 @@ from skrnn._training._augmentation import AugmentedBatches, augmented
 from skrnn._training._batches import OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import MeanLoss
 from skrnn._training._epochs import EpochMixin
-from skrnn._training._heap import heap_for_batches
 from skrnn._training._losses import mean_over_sequences
 from skrnn._training._optimizers import optimizer_defaults, parameter_groups
 from skrnn._training._processes import Alone
@@ -291,8 +290,7 @@ class SequenceNetMixin(EpochMixin):
         # Nothing waits for the device between batches, unless there is much to bring back.
         place = "cpu" if per_step else self.device
         plan = OrderedBatches(dataset, batch_size).plan()
-        heap = heap_for_batches(self.device, len(plan))
-        with torch.inference_mode(), shared_cores(), heap:
+        with torch.inference_mode(), shared_cores():
             batches = dataset.batches(_filled(indices, dataset, batch_size) for indices in plan)
             for indices, (inputs, _) in zip(plan, batches, strict=True):
                 out = self._encode(inputs) if encode else self.infer(inputs)
