@@ -22,7 +22,7 @@ def calls(monkeypatch):
     """Record what is set, without setting it."""
     found = []
     monkeypatch.setattr(_heap, "_set", found.append)
-    monkeypatch.setattr(_heap, "settings_before", lambda: {"before": 1})
+    monkeypatch.setattr(_heap, "settings_afterwards", lambda: {"before": 1})
     monkeypatch.setattr(_heap, "_heap", Heap())
     return found
 
@@ -71,7 +71,7 @@ def test_the_switch_and_other_devices_leave_it_alone(calls, monkeypatch):
 )
 def test_what_the_user_tunes_is_left_alone(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
-    assert _heap.settings_before.__wrapped__() is None
+    assert _heap.settings_afterwards.__wrapped__() is None
 
 
 def test_every_training_holds_it(calls):
@@ -81,8 +81,8 @@ def test_every_training_holds_it(calls):
 
 
 SCRIPT = """
-from skrnn._training._heap import kept_heap, mmap_threshold, settings_before
-before = settings_before()
+from skrnn._training._heap import kept_heap, mmap_threshold, settings_afterwards
+before = settings_afterwards()
 for _ in range(3):
     with kept_heap("cpu"):
         inside = mmap_threshold()

@@ -55,9 +55,10 @@ class Heap:
     training makes the system clear them and hand them out again. That takes half of the time of a
     step with large activations.
 
-    The setting is one of the process: holders are counted, and the last one restores what was
-    before and gives the memory back. Nothing is done where another allocator or another C library
-    is in use, or where the user tunes malloc with environment variables.
+    The setting is one of the process: holders are counted, and the last one gives the memory back
+    and leaves the thresholds where glibc itself would have moved them. Nothing is done where
+    another allocator or another C library is in use, or where the user tunes malloc with
+    environment variables.
     """
 
     def __init__(self) -> None:
@@ -68,16 +69,16 @@ class Heap:
         """Keep freed memory from now on."""
         with self._lock:
             self._n_holders += 1
-            if self._n_holders == 1 and settings_before() is not None:
+            if self._n_holders == 1 and settings_afterwards() is not None:
                 _set(_KEPT)
 
     def release(self) -> None:
-        """Restore the settings if this was the last holder."""
+        """Stop keeping memory if this was the last holder."""
         with self._lock:
             self._n_holders -= 1
-            before = settings_before() if self._n_holders == 0 else None
-            if before is not None:
-                _set(before)
+            left = settings_afterwards() if self._n_holders == 0 else None
+            if left is not None:
+                _set(left)
                 _libc().malloc_trim(0)
 
 
@@ -105,11 +106,8 @@ def _libc() -> Any:
 
 
 @cache
-def settings_before() -> dict[int, int] | None:
-    """Settings before the first change; None where they cannot be known or are not ours to change.
-
-    The first call makes them fixed: later ones find them again.
-    """
+def settings_afterwards() -> dict[int, int] | None:
+    """Settings after a training; None where they cannot be known or are not ours to change."""
     if platform.libc_ver()[0] != "glibc" or not hasattr(_libc(), "mallinfo2"):
         return None
     tunables = os.environ.get("GLIBC_TUNABLES", "")
