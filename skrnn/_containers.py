@@ -135,6 +135,7 @@ def _is_box(X: list[Any] | tuple[Any, ...]) -> bool:
 
 
 def tensor_to_numpy(tensor: Any) -> NDArray:
+    """Array of the values of a tensor, wherever it lies."""
     tensor = tensor.detach().cpu()
     # numpy has no bfloat16.
     return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()

@@ -188,26 +188,14 @@ def check_combinations(estimator: Any) -> None:
     kinds = (estimator.pooling,) if isinstance(estimator.pooling, str) else estimator.pooling
     if not kinds or any(kind not in POOLINGS for kind in kinds):
         raise ValueError(f"pooling={estimator.pooling!r} must name one or more of {POOLINGS}.")
-    several = getattr(estimator.accelerator, "num_processes", 1) > 1
-    if several and estimator.tbptt_steps is not None and estimator.return_sequences:
-        raise ValueError(
-            "tbptt_steps with return_sequences=True cannot be shared out among processes: the "
-            "sequences of their shares differ in length and so in chunks; train in one process, "
-            "with accelerator=None."
-        )
     split = estimator.validation_split
     if isinstance(split, tuple) and len(split) != 2:
         raise ValueError(
             "validation_split must be a splitter or a pair (X_val, y_val), got a tuple of length "
             f"{len(split)}."
         )
-    both_ways = estimator.bidirectional != "auto" and estimator.bidirectional
-    if both_ways and estimator.tbptt_steps is not None:
-        raise ValueError(
-            f"bidirectional=True reads every sequence from its end as well and cannot be trained "
-            f"in chunks, got tbptt_steps={estimator.tbptt_steps}; leave bidirectional at 'auto', "
-            "which is one direction then, or set tbptt_steps=None."
-        )
+    if estimator.tbptt_steps is not None:
+        _check_chunks(estimator)
     if getattr(estimator, "loss", None) == "crf":
         _check_whole_sequences(estimator)
     _check_frontend(estimator)
@@ -215,6 +203,23 @@ def check_combinations(estimator: Any) -> None:
     schedule = estimator.lr_schedule
     if inspect.isclass(schedule) and not issubclass(schedule, torch.optim.lr_scheduler.LRScheduler):
         raise ValueError(f"lr_schedule={schedule!r} is not a torch learning-rate scheduler class.")
+
+
+def _check_chunks(estimator: Any) -> None:
+    """Check what does not go with sequences that are trained in chunks."""
+    if estimator.bidirectional != "auto" and estimator.bidirectional:
+        raise ValueError(
+            f"bidirectional=True reads every sequence from its end as well and cannot be trained "
+            f"in chunks, got tbptt_steps={estimator.tbptt_steps}; leave bidirectional at 'auto', "
+            "which is one direction then, or set tbptt_steps=None."
+        )
+    several = getattr(estimator.accelerator, "num_processes", 1) > 1
+    if several and estimator.return_sequences:
+        raise ValueError(
+            "tbptt_steps with return_sequences=True cannot be shared out among processes: the "
+            "sequences of their shares differ in length and so in chunks; train in one process, "
+            "with accelerator=None."
+        )
 
 
 def _check_whole_sequences(estimator: Any) -> None:

@@ -29,6 +29,13 @@ class Items(Dataset):
         return x if self.y is None else (x, self.y[i])
 
 
+def lower_limits(monkeypatch):
+    """Let small data take the way of large ones: many blocks, and no table as a whole."""
+    monkeypatch.setattr("skrnn._stored.BLOCK", 40)
+    monkeypatch.setattr("skrnn._sequences.BLOCK", 40)
+    monkeypatch.setattr("skrnn._stores.LARGE_TABLE", 0)
+
+
 def equal():
     return np.random.default_rng(0).normal(2.0, 3.0, size=(N_SAMPLES, 6, 2))
 

@@ -16,6 +16,7 @@ from stored_data import (
     as_table,
     equal,
     labels,
+    lower_limits,
     numbers,
     on_disk,
     ragged,
@@ -32,10 +33,7 @@ from skrnn.preprocessing import SequenceScaler
 
 @pytest.fixture(autouse=True)
 def small_limits(monkeypatch):
-    """Let small data take the way of large ones: many blocks, and no table as a whole."""
-    monkeypatch.setattr("skrnn._stored.BLOCK", 40)
-    monkeypatch.setattr("skrnn._sequences.BLOCK", 40)
-    monkeypatch.setattr("skrnn._stores.LARGE_TABLE", 0)
+    lower_limits(monkeypatch)
 
 
 @pytest.mark.parametrize("name", [*EQUAL, *RAGGED])

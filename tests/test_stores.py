@@ -21,6 +21,7 @@ from stored_data import (
     equal,
     labels,
     labels_per_step,
+    lower_limits,
     numbers,
     numbers_per_step,
     on_disk,
@@ -37,10 +38,7 @@ from skrnn.preprocessing import SequenceImputer, SequenceScaler
 
 @pytest.fixture(autouse=True)
 def small_limits(monkeypatch):
-    """Let small data take the way of large ones: many blocks, and no table as a whole."""
-    monkeypatch.setattr("skrnn._stored.BLOCK", 40)
-    monkeypatch.setattr("skrnn._sequences.BLOCK", 40)
-    monkeypatch.setattr("skrnn._stores.LARGE_TABLE", 0)
+    lower_limits(monkeypatch)
 
 
 def weights_of(model):

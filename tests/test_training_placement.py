@@ -13,7 +13,7 @@ from skrnn import RNNClassifier, RNNForecaster, _sequences
 from skrnn._forecasting import _dataset
 from skrnn._sequences import Sequences
 from skrnn._stored import Store, StoredSequences
-from skrnn._training import SequenceDataset, _batches, one_ahead
+from skrnn._training import SequenceDataset, _batches, device_or_cpu, one_ahead
 from skrnn._training._placement import home_of, sent, takes_all, with_index
 
 # The same place by another name: everything is sent to it.
@@ -189,3 +189,11 @@ def test_stored_sequences_are_read_to_a_gpu_that_has_room(monkeypatch, reads_ahe
     assert (dataset.stored is None) == reads_ahead
     (batch,) = dataset.batches([np.array([3, 0, 2])])
     assert batch[0]["x"][:, -1, 0].tolist() == [3, 0, 2]
+
+
+def test_a_model_of_one_gpu_is_loaded_on_another_or_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert device_or_cpu("cuda:1") == torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.warns(UserWarning, match="loaded on the CPU"):
+        assert device_or_cpu("cuda:1") == torch.device("cpu")

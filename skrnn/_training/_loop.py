@@ -126,10 +126,7 @@ def train(
     rates = [group["lr"] for group in net.optimizer_.param_groups]
     schedule = _schedule(plan, budget, valid_set is not None)
     net.callbacks_ = _in_order(usual, schedule, budget, best, plan)
-    net.processes.begin(net.module_)
-    if net.processes.rank > 0:
-        # Shares differ, and so should what is dropped of them.
-        draw_differently(net.processes.rank, torch.device(net.device))
+    _join_processes(net)
     n_local = net.processes.local_size
     for callback in thread_callbacks(plan.n_threads, net.device, n_local):
         net.callbacks_.append(("threads", callback))
@@ -156,6 +153,14 @@ def train(
         # The epoch that was cut short is not part of the result.
         del net.history[-1]
     return outcome
+
+
+def _join_processes(net: Any) -> None:
+    """Start from the weights that all processes have, with draws that none of the others has."""
+    net.processes.begin(net.module_)
+    if net.processes.rank > 0:
+        # Shares differ, and so should what is dropped of them.
+        draw_differently(net.processes.rank, torch.device(net.device))
 
 
 def _in_order(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,16 @@ def network_from_state(spec: dict[str, Any], state: dict[str, np.ndarray]) -> Se
 
 
 def device_or_cpu(device: str) -> torch.device:
-    """Resolve the device a model was fitted on; the CPU, with a warning, where it is missing."""
+    """Resolve the device a model was fitted on.
+
+    Another one of its kind does as well; where there is none, the CPU takes its place, with a
+    warning.
+    """
     try:
         return resolve_device(device)
     except ValueError:
+        with suppress(ValueError):
+            return resolve_device(torch.device(device).type)
         warnings.warn(
             f"the model was fitted on device={device!r}, which is not available here; it was "
             "loaded on the CPU.",

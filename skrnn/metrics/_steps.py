@@ -299,6 +299,7 @@ def _flatten(
 
 
 def as_arrays(y: Any, name: str) -> list[NDArray]:
+    """One array per sequence; refuses single values, with their number."""
     if isinstance(y, str | bytes) or not isinstance(y, Iterable):
         raise ValueError(f"{name} must hold one array per sequence, got {type(y).__name__}.")
     arrays = [np.asarray(item) for item in y]
@@ -314,6 +315,7 @@ def as_arrays(y: Any, name: str) -> list[NDArray]:
 def check_same_steps(
     arrays: Sequence[NDArray], lengths: Sequence[int], name: str, unit: str
 ) -> None:
+    """Refuse arrays that do not have as many steps as the true ones, naming the first."""
     if len(arrays) != len(lengths):
         raise ValueError(f"{name} holds {len(arrays)} {unit}, y_true holds {len(lengths)}.")
     for i, (array, length) in enumerate(zip(arrays, lengths, strict=True)):
