@@ -329,7 +329,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     _parameter_constraints: dict = {
         **CONSTRAINTS,
-        "loss": [StrOptions({"cross_entropy", "crf"})],
+        "loss": [StrOptions(set(HEAD_OF_LOSS))],
         "class_weight": [StrOptions({"balanced"}), dict, None],
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
