@@ -10,7 +10,7 @@ from skrnn._persistence._atomic import write_atomically
 from skrnn._persistence._classes import name_of
 from skrnn._persistence._container import NewerFormat, pack, unpack
 from skrnn._persistence._decoder import Decoder, Missing
-from skrnn._persistence._encoder import Encoder
+from skrnn._persistence._encoder import CannotStore, Encoder
 
 Target = str | os.PathLike[str]
 
@@ -79,7 +79,10 @@ def save(estimator: Any, path: Target, *, custom_objects: Mapping[str, Any] | No
             "best_estimator_."
         )
     encoder = Encoder(custom_objects)
-    root = encoder.encode(estimator, ())
+    try:
+        root = encoder.encode(estimator, ())
+    except CannotStore as error:
+        raise TypeError(str(error)) from None
     write_atomically(path, pack({"root": root, "objects": encoder.objects}, encoder.tensors))
 
 
