@@ -87,6 +87,12 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         `recurrent_dropout`, at the speed of the kernels. Of ``"lstm"``, ``"gru"`` and ``"rnn"``.
         Values in ``[0, 1)``.
 
+    memory_steps : int or None, default=None
+        The largest number of steps over which something is to be remembered, for sequences in which
+        what matters lies hundreds of steps apart: the gates of ``"lstm"``, ``"gru"``,
+        ``"mingru"`` and ``"minlstm"`` start to forget after 2 to so many steps. Values in
+        ``[2, inf)``. Read more in the :ref:`User Guide <long_sequences>`.
+
     pooling : str or tuple of str, default=("mean", "max", "last")
         How the states of a sequence become one vector: ``"mean"``, ``"max"``, ``"last"``,
         ``"attention"``, or several of them, concatenated. Padding never takes part. Unused with
@@ -137,8 +143,8 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
 
     optimizer : str or class, default="adamw"
         Optimizer of :mod:`torch.optim`, by name or class. Its parameters are set as
-        ``optimizer__weight_decay`` and so on, see `net_params`. Weight decay spares biases and
-        recurrent weights.
+        ``optimizer__weight_decay`` and so on, see `net_params`. Weight decay spares biases,
+        norms and recurrent weights.
 
     lr : float, default=0.005
         Learning rate, per step. Values in ``(0, inf)``.
@@ -166,10 +172,11 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         twice. None trains on whole sequences. Values in ``[1, inf)``. Read more in the
         :ref:`User Guide <long_sequences>`.
 
-    augmentation : object with a method ``augment``, list of such objects or None, default=None
+    augmentation : object with a method ``augment`` or ``mix``, list of such or None, default=None
         Changes the sequences of every training batch at random, as :class:`skrnn.nn.Jitter`,
-        :class:`skrnn.nn.Scaling` and :class:`skrnn.nn.TimeWarp`; several are applied one after the
-        other. Not with `embedding_dim`. Read more in the :ref:`User Guide <regularisation>`.
+        :class:`skrnn.nn.Scaling`, :class:`skrnn.nn.TimeWarp` and :class:`skrnn.nn.Mixup`; several
+        are applied one after the other. Not with `embedding_dim`. Read more in the
+        :ref:`User Guide <regularisation>`.
 
     weight_averaging : {"ema", "swa"} or None, default=None
         Validate and keep a mean of weights instead of the last ones: ``"ema"``, an exponential
@@ -374,6 +381,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         input_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        memory_steps: int | None = None,
         pooling: str | tuple[str, ...] = ("mean", "max", "last"),
         attention_heads: int = 1,
         embedding_dim: int | None = None,
@@ -426,6 +434,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         self.input_dropout = input_dropout
         self.recurrent_dropout = recurrent_dropout
         self.weight_dropout = weight_dropout
+        self.memory_steps = memory_steps
         self.pooling = pooling
         self.attention_heads = attention_heads
         self.embedding_dim = embedding_dim
