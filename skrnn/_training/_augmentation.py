@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from torch import Tensor
+
 from skrnn._training._batches import TrainBatches
 from skrnn._training._placement import Batch
 from skrnn.nn import FeatureScaler, ValidSteps, generator_of_thread
@@ -23,13 +25,23 @@ class AugmentedBatches:
 
     scaler : FeatureScaler
         Augmentations see what the network sees behind it.
+
+    time_channel : int or None, default=None
+        Feature that holds times, which stay as they are.
     """
 
-    def __init__(self, batches: TrainBatches, augmentation: Any, scaler: FeatureScaler) -> None:
+    def __init__(
+        self,
+        batches: TrainBatches,
+        augmentation: Any,
+        scaler: FeatureScaler,
+        time_channel: int | None = None,
+    ) -> None:
         several = isinstance(augmentation, list | tuple)
         self.batches = batches
         self.augmentations = augmentation if several else [augmentation]
         self.scaler = scaler
+        self.time_channel = time_channel
 
     @property
     def budget(self) -> Any:
@@ -49,11 +61,20 @@ class AugmentedBatches:
                     f"{tuple(x.shape)} of one of shape {tuple(inputs['x'].shape)}; sequences must "
                     "keep their number, length and features."
                 )
-            yield {**inputs, "x": x * self.scaler.scale + self.scaler.mean}, target
+            yield {**inputs, "x": self._back(x, inputs["x"])}, target
+
+    def _back(self, x: Tensor, before: Tensor) -> Tensor:
+        """The changed sequences as the network is given them, at the times they had."""
+        x = x * self.scaler.scale + self.scaler.mean
+        if self.time_channel is not None:
+            x[:, :, self.time_channel] = before[:, :, self.time_channel].to(x.device)
+        return x
 
 
 def augmented(batches: TrainBatches, net: Any) -> TrainBatches | AugmentedBatches:
     """Batches as the net wants them for training: changed, if it has an augmentation."""
     if net.augmentation is None:
         return batches
-    return AugmentedBatches(batches, net.augmentation, net.module_.scaler)
+    module = net.module_
+    time_channel = None if module.irregular is None else module.irregular.time_channel
+    return AugmentedBatches(batches, net.augmentation, module.scaler, time_channel)
