@@ -310,8 +310,8 @@ def _check_irregular(estimator: Any) -> None:
         value = getattr(estimator, name)
         if estimator.embedding_dim is not None:
             raise ValueError(
-                f"{name}={value!r} is for numbers, and embedding_dim={estimator.embedding_dim} says "
-                "that X holds token ids; leave one of them at its default."
+                f"{name}={value!r} is for numbers, and embedding_dim={estimator.embedding_dim} "
+                "says that X holds token ids; leave one of them at its default."
             )
         given = estimator.augmentation
         for one in given if isinstance(given, list | tuple) else [given]:

@@ -296,8 +296,9 @@ def make_layer(
     Parameters
     ----------
     cell : {"lstm", "gru", "rnn", "mingru", "minlstm", "grud"} or callable
-        A name in `CELLS` or `OBSERVING_CELLS`, or a class called with `(input_size, hidden_size)`: a
-        :class:`RecurrentLayer`, or a step cell such as :class:`torch.nn.GRUCell`.
+        A name in `CELLS` or `OBSERVING_CELLS`, or a class called with
+        `(input_size, hidden_size)`: a :class:`RecurrentLayer`, or a step cell such as
+        :class:`torch.nn.GRUCell`.
 
     input_size : int
         Number of features per time step. Values in `[1, inf)`.

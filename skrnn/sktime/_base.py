@@ -32,6 +32,12 @@ class TwinMixin(SktimeMixin, NetParamsMixin, AcceleratorMixin):
     }
     _engine_class: Any
     rnn_: Any
+    missing: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        if self.missing == "mask":
+            self.set_tags(**{"capability:missing_values": True})  # type: ignore[attr-defined]
 
     def _fit(self, X: Any, y: NDArray) -> TwinMixin:
         self.rnn_ = self._engine()
