@@ -8,8 +8,8 @@ times as they are, and is compared with one for which the gaps were filled.
 
 # %%
 # A level falls, in one half of the recordings faster than in the other. At 10 to 30 random moments
-# one of two sensors reports it, and the other one is missing. In some recordings the sensors are ten
-# times as busy as in others. The third column is the time.
+# one of two sensors reports it, and the other one is missing. In some recordings the sensors are
+# ten times as busy as in others. The third column is the time.
 import matplotlib.pyplot as plt
 import numpy as np
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from skrnn._base import RecurrentEstimator
 from skrnn._fitted import by_sequence
-from skrnn._parameters import CONSTRAINTS
+from skrnn._parameters import CONSTRAINTS, reads_forward_only
 from skrnn._stores import targets_beside
 from skrnn._targets import LabelEncoding, Samples, check_labels, split_steps
 from skrnn._training import SequenceNetClassifier
@@ -690,7 +690,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     def _reads_both_ways(self) -> bool:
         if self.loss == "crf" and self.bidirectional == "auto":
-            return True
+            return not reads_forward_only(self.cell)
         return super()._reads_both_ways()
 
     def _learn_target(self, samples: Samples, classes: Any) -> None:

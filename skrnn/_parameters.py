@@ -208,6 +208,7 @@ def check_combinations(estimator: Any) -> None:
         _check_whole_sequences(estimator)
     _check_frontend(estimator)
     _check_augmentation(estimator)
+    _check_decay(estimator)
     _check_irregular(estimator)
     schedule = estimator.lr_schedule
     if inspect.isclass(schedule) and not issubclass(schedule, torch.optim.lr_scheduler.LRScheduler):
@@ -292,11 +293,11 @@ def _check_augmentation(estimator: Any) -> None:
             )
 
 
-def _check_irregular(estimator: Any) -> None:
-    """Check what does not go with missing values and time stamps."""
-    cell, masked = estimator.cell, estimator.missing == "mask"
+def _check_decay(estimator: Any) -> None:
+    """Check what does not go with a cell that decays between observations."""
+    cell = estimator.cell
     if reads_forward_only(cell):
-        if not masked:
+        if estimator.missing != "mask":
             raise ValueError(
                 f"cell={cell!r} reads which values were observed, and when; set missing='mask' (X "
                 "may be complete), or use another cell, as 'gru'."
@@ -311,7 +312,14 @@ def _check_irregular(estimator: Any) -> None:
                 f"cell={cell!r} reads values and masks themselves, got frontend="
                 f"{estimator.frontend!r}; use frontend=None, or another cell."
             )
-    asked = {"missing": masked, "time_channel": estimator.time_channel is not None}
+
+
+def _check_irregular(estimator: Any) -> None:
+    """Check what does not go with missing values and time stamps."""
+    asked = {
+        "missing": estimator.missing == "mask",
+        "time_channel": estimator.time_channel is not None,
+    }
     for name in (name for name, is_asked in asked.items() if is_asked):
         value = getattr(estimator, name)
         if estimator.embedding_dim is not None:
@@ -323,8 +331,8 @@ def _check_irregular(estimator: Any) -> None:
         for one in given if isinstance(given, list | tuple) else [given]:
             if getattr(one, "moves_time", False):
                 raise ValueError(
-                    f"augmentation={one!r} moves steps in time, which {name}={value!r} says is not "
-                    "regular; use one that leaves them in place."
+                    f"augmentation={one!r} takes values from between steps, which does not go with "
+                    f"{name}={value!r}; use one that leaves steps in place."
                 )
 
 

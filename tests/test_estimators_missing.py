@@ -217,7 +217,7 @@ def test_it_is_found_by_a_search_behind_a_scaler() -> None:
 def test_answers_per_step_and_labels_of_paths_are_learned() -> None:
     X = gappy()
     y = [np.isnan(x[:, 0]).astype(int) for x in X]
-    for params in ({}, {"loss": "crf"}, {"tbptt_steps": 2}):
+    for params in ({}, {"loss": "crf"}, {"loss": "crf", "cell": "grud"}, {"tbptt_steps": 2}):
         model = RNNClassifier(missing="mask", return_sequences=True, **params, **TINY).fit(X, y)
         assert [len(p) for p in model.predict(X)] == [len(x) for x in X]
 
@@ -270,8 +270,8 @@ def test_the_fitted_network_decides_what_is_read() -> None:
         ({"cell": "grud", "missing": "mask", "weight_dropout": 0.1}, "weight_dropout"),
         ({"missing": "mask", "embedding_dim": 3}, "embedding_dim=3"),
         ({"time_channel": 0, "embedding_dim": 3}, "embedding_dim=3"),
-        ({"missing": "mask", "augmentation": TimeWarp()}, "moves steps in time"),
-        ({"time_channel": 0, "augmentation": [TimeWarp()]}, "moves steps in time"),
+        ({"missing": "mask", "augmentation": TimeWarp()}, "between steps"),
+        ({"time_channel": 0, "augmentation": [TimeWarp()]}, "between steps"),
     ],
 )
 def test_what_does_not_go_together_is_refused(params: dict[str, Any], words: str) -> None:

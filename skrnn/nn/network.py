@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skrnn.nn.cells import OBSERVING_CELLS
 from skrnn.nn.encoder import RecurrentEncoder
-from skrnn.nn.frontends import Frontend, TokenEmbedding, make_frontend
+from skrnn.nn.frontends import Frontend, TokenEmbedding
 from skrnn.nn.heads import Head, make_head
 from skrnn.nn.irregular import IrregularInput
 from skrnn.nn.layers import EncoderState, State
@@ -18,6 +17,7 @@ from skrnn.nn.pooling import Pooling
 from skrnn.nn.randomness import Dropout
 from skrnn.nn.scaler import FeatureScaler
 from skrnn.nn.specs import DTYPES, NETWORK_DEFAULTS, NetworkSpec, complete
+from skrnn.nn.stages import embedding_of, frontend_of, irregular_of
 
 __all__ = ["SequenceNetwork"]
 
@@ -149,15 +149,15 @@ class SequenceNetwork(nn.Module):
         torch.Size([4, 1])
         """
         full = complete(spec, NetworkSpec, NETWORK_DEFAULTS)
-        size, scaler, embedding = full["n_features"], None, _embedding(full)
-        irregular = _irregular(full)
+        size, scaler, embedding = full["n_features"], None, embedding_of(full)
+        irregular = irregular_of(full)
         if embedding is None:
             scaler = FeatureScaler.identity(size)
         else:
             size = embedding.output_size
         if irregular is not None:
             size = irregular.output_size
-        frontend = _frontend(full, size)
+        frontend = frontend_of(full, size)
         if frontend is not None:
             size = frontend.output_size
         encoder = RecurrentEncoder(
@@ -388,41 +388,6 @@ class SequenceNetwork(nn.Module):
             If `x` has another number of features or dimensions, or the lengths do not fit it.
         """
         return self.head(self.dropout(self.encode(x, lengths)))
-
-
-def _embedding(full: NetworkSpec) -> TokenEmbedding | None:
-    if full["embedding_dim"] is None:
-        return None
-    if full["vocabulary_size"] is None:
-        raise ValueError("embedding_dim needs vocabulary_size, the number of token ids.")
-    drops = full["dropout"], full["embedding_dropout"]
-    return TokenEmbedding(full["vocabulary_size"], full["embedding_dim"], *drops)
-
-
-def _irregular(full: NetworkSpec) -> IrregularInput | None:
-    missing, time_channel, cell = full["missing"], full["time_channel"], full["cell"]
-    if missing not in (None, "mask"):
-        raise ValueError(f"missing must be 'mask' or None, got {missing!r}.")
-    if isinstance(cell, str) and cell in OBSERVING_CELLS:
-        if missing is None:
-            raise ValueError(f"cell={cell!r} reads masks; give missing='mask', or another cell.")
-        if full["frontend"] is not None:
-            raise ValueError(
-                f"cell={cell!r} reads values and masks themselves; leave frontend=None."
-            )
-    if missing is None and time_channel is None:
-        return None
-    if full["embedding_dim"] is not None:
-        raise ValueError("token ids have no missing values and no times; leave embedding_dim=None.")
-    return IrregularInput(full["n_features"], mask=missing is not None, time_channel=time_channel)
-
-
-def _frontend(full: NetworkSpec, input_size: int) -> Frontend | None:
-    if full["frontend"] is None:
-        return None
-    # One output per time step must not see later steps unasked.
-    causal = full["pooling"] is None and not full["bidirectional"]
-    return make_frontend(full["frontend"], input_size, full["frontend_stride"], causal=causal)
 
 
 def _spread(weights: Tensor, stride: int, valid: ValidSteps) -> Tensor:
