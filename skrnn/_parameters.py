@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -157,6 +158,19 @@ class AcceleratorMixin:
     def __getstate__(self) -> dict[str, Any]:
         state: Any = super().__getstate__()
         return {**state, "accelerator": None}
+
+    def _params_to_store(self) -> dict[str, Any]:
+        """Parameters for a file, which holds no data and knows no processes."""
+        params = {**self.get_params(deep=False), "accelerator": None}  # type: ignore[attr-defined]
+        if isinstance(params.get("validation_split"), tuple):
+            warnings.warn(
+                "validation_split=(X_val, y_val) holds data, and no file of an estimator does; "
+                "what is loaded has validation_split=None.",
+                UserWarning,
+                stacklevel=2,
+            )
+            params["validation_split"] = None
+        return params
 
 
 def params_of_prefix(

@@ -296,4 +296,7 @@ def test_the_twins_take_missing_values(cls: Any) -> None:
     model = cls(missing="mask", time_channel=-1, **TINY)
     assert model.get_tag("capability:missing_values")
     assert clone(model).get_tag("capability:missing_values")
-    assert len(model.fit(X, y).predict(X)) == len(y)
+    expected = model.fit(X, y).predict(X)
+    named = [frame.rename(columns=dict(enumerate("abct"))) for frame in X]
+    by_name = model.clone().set_params(time_channel="t")
+    np.testing.assert_array_equal(by_name.fit(named, y).predict(named), expected)

@@ -89,10 +89,11 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         before the first); whether it was observed; and the time since its last observation. Not
         with `embedding_dim`. Read more in the :ref:`User Guide <irregular>`.
 
-    time_channel : int or None, default=None
-        The dimension that holds the time stamp of every step, for steps at irregular times. Stamps
-        must not decrease; the network reads the times between steps, not the stamps. None: steps
-        are one unit of time apart. Read more in the :ref:`User Guide <irregular>`.
+    time_channel : int, str or None, default=None
+        The dimension that holds the time stamp of every step, by position or name, for steps at
+        irregular times. Stamps must not decrease; the network reads the times between steps, not
+        the stamps. None: steps are one unit of time apart. Read more in the
+        :ref:`User Guide <irregular>`.
 
     empty : {"error", "zero_state"}, default="error"
         What to do with a series of no steps: refuse it, or answer from the zero state.
@@ -273,7 +274,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         frontend: str | Callable | None = None,
         standardize: bool = True,
         missing: str = "error",
-        time_channel: int | None = None,
+        time_channel: int | str | None = None,
         empty: str = "error",
         n_estimators: int = 1,
         optimizer: str | type = "adamw",
