@@ -7,19 +7,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from gappy_data import NAN, gappy, labels, timed
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sktime.datatypes import convert_to
 from stored_data import Items, as_maps, lower_limits, on_disk, padded
 
+import skrnn
 from skrnn import RNNClassifier, RNNForecaster, RNNRegressor
 from skrnn.nn import Jitter, Scaling, TimeWarp
 from skrnn.preprocessing import SequenceScaler
 from skrnn.sktime import RNNClassifier as SktimeClassifier
 from skrnn.sktime import RNNRegressor as SktimeRegressor
 
-NAN = float("nan")
 TINY: dict[str, Any] = {"hidden_size": 4, "max_epochs": 1, "random_state": 0}
 WAYS: dict[str, dict[str, Any]] = {
     "lstm": {},
@@ -34,27 +35,6 @@ WAYS: dict[str, dict[str, Any]] = {
     "several": {"n_estimators": 2},
 }
 ways = pytest.mark.parametrize("params", WAYS.values(), ids=list(WAYS))
-
-
-def gappy(n: int = 24, share: float = 0.4, seed: int = 0) -> list[np.ndarray]:
-    """Ragged sequences with gaps, in every step at least one value."""
-    rng = np.random.default_rng(seed)
-    X = [rng.normal(3.0, 2.0, size=(length, 3)) for length in rng.integers(2, 9, size=n)]
-    for x in X:
-        missing = rng.random(x.shape) < share
-        missing[np.arange(len(x)), rng.integers(3, size=len(x))] = False
-        x[missing] = NAN
-    return X
-
-
-def timed(X: list[np.ndarray], start: float = 0.0) -> list[np.ndarray]:
-    """Return the sequences with a last feature of time stamps."""
-    rng = np.random.default_rng(1)
-    return [np.column_stack([x, start + rng.exponential(size=len(x)).cumsum()]) for x in X]
-
-
-def labels(X: list[np.ndarray]) -> np.ndarray:
-    return np.array([len(x) % 2 for x in X])
 
 
 # -- missing values ---------------------------------------------------------------------------
@@ -153,6 +133,15 @@ def test_a_feature_that_fit_never_saw_is_ignored() -> None:
     for x in X:
         x[:, 1] = 1e9
     assert np.array_equal(model.predict_proba(X), expected)
+
+
+@pytest.mark.parametrize("params", [{}, {"cell": "grud", "time_channel": -1}])
+def test_a_file_predicts_the_same(tmp_path: Any, params: dict[str, Any]) -> None:
+    X = timed(gappy())
+    model = RNNClassifier(missing="mask", **params, **TINY).fit(X, labels(X))
+    skrnn.save(model, tmp_path / "model.skrnn")
+    loaded = skrnn.load(tmp_path / "model.skrnn")
+    np.testing.assert_array_equal(loaded.predict_proba(X), model.predict_proba(X))
 
 
 def test_a_sequence_without_any_value_is_answered() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from gappy_data import NAN, gappy, labels, timed
 from sklearn.base import clone
 from stored_data import as_maps
 
@@ -12,29 +13,7 @@ from skrnn import RNNClassifier, RNNRegressor
 from skrnn.nn import Jitter
 from skrnn.preprocessing import make_windows, sequences_from_frame
 
-NAN = float("nan")
 TINY: dict[str, Any] = {"hidden_size": 4, "max_epochs": 2, "random_state": 0}
-
-
-def gappy(n: int = 24, share: float = 0.4, seed: int = 0) -> list[np.ndarray]:
-    """Ragged sequences with gaps, in every step at least one value."""
-    rng = np.random.default_rng(seed)
-    X = [rng.normal(3.0, 2.0, size=(length, 3)) for length in rng.integers(2, 9, size=n)]
-    for x in X:
-        missing = rng.random(x.shape) < share
-        missing[np.arange(len(x)), rng.integers(3, size=len(x))] = False
-        x[missing] = NAN
-    return X
-
-
-def timed(X: list[np.ndarray], start: float = 0.0) -> list[np.ndarray]:
-    """Return the sequences with a last feature of time stamps."""
-    rng = np.random.default_rng(1)
-    return [np.column_stack([x, start + rng.exponential(size=len(x)).cumsum()]) for x in X]
-
-
-def labels(X: list[np.ndarray]) -> np.ndarray:
-    return np.array([len(x) % 2 for x in X])
 
 
 @pytest.mark.parametrize("missing", ["error", "mask"])
