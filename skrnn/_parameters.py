@@ -48,7 +48,7 @@ CONSTRAINTS: dict[str, Any] = {
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "gradient_clip_value": [Interval(Real, 0, None, closed="neither"), None],
     "tbptt_steps": [Interval(Integral, 1, None, closed="left"), None],
-    "augmentation": [HasMethods(["augment"]), list, tuple, None],
+    "augmentation": [HasMethods(["augment"]), HasMethods(["mix"]), list, tuple, None],
     "weight_averaging": [StrOptions({"ema", "swa"}), None],
     "max_time": [Interval(Real, 0, None, closed="neither"), None],
     "early_stopping": ["boolean", StrOptions({"auto"})],
@@ -297,14 +297,38 @@ def _check_augmentation(estimator: Any) -> None:
             f"{estimator.embedding_dim} says that X holds token ids; use augmentation=None and, "
             "for example, embedding_dropout."
         )
-    for one in given if isinstance(given, list | tuple) else [given]:
-        if not hasattr(one, "augment"):
-            raise ValueError(f"augmentation={given!r} holds {one!r}, which has no method augment.")
+    several = given if isinstance(given, list | tuple) else [given]
+    for one in several:
+        if not hasattr(one, "augment") and not hasattr(one, "mix"):
+            raise ValueError(
+                f"augmentation={given!r} holds {one!r}, which has no method augment or mix."
+            )
         if estimator.return_sequences and getattr(one, "moves_time", False):
             raise ValueError(
                 f"augmentation={one!r} moves steps in time, and the answers of "
                 "return_sequences=True would not follow; use one that leaves them in place."
             )
+    _check_mixing(estimator, [one for one in several if hasattr(one, "mix")])
+
+
+def _check_mixing(estimator: Any, mixing: list[Any]) -> None:
+    """Check what does not go with sequences that are mixed."""
+    if len(mixing) > 1:
+        raise ValueError(
+            f"augmentation={estimator.augmentation!r} mixes sequences twice, and answers are mixed "
+            f"in pairs; leave one of {mixing!r}."
+        )
+    if mixing and estimator.return_sequences:
+        raise ValueError(
+            f"augmentation={mixing[0]!r} mixes two sequences whose steps do not correspond, and "
+            "return_sequences=True asks for an answer at every step; use one that changes each "
+            "sequence by itself, as Jitter."
+        )
+    if mixing and estimator.loss == "negative_binomial":
+        raise ValueError(
+            f"augmentation={mixing[0]!r} mixes the answers, and loss='negative_binomial' needs "
+            "counts, which their means are not; use another loss or augmentation."
+        )
 
 
 def _check_decay(estimator: Any) -> None:
@@ -343,10 +367,10 @@ def _check_irregular(estimator: Any) -> None:
             )
         given = estimator.augmentation
         for one in given if isinstance(given, list | tuple) else [given]:
-            if getattr(one, "moves_time", False):
+            if getattr(one, "moves_time", False) or hasattr(one, "mix"):
                 raise ValueError(
-                    f"augmentation={one!r} takes values from between steps, which does not go with "
-                    f"{name}={value!r}; use one that leaves steps in place."
+                    f"augmentation={one!r} takes values from between steps or sequences, which does "
+                    f"not go with {name}={value!r}; use one that changes values where they are."
                 )
 
 

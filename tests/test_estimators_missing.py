@@ -16,7 +16,7 @@ from stored_data import Items, as_maps, lower_limits, on_disk, padded
 
 import skrnn
 from skrnn import RNNClassifier, RNNForecaster, RNNRegressor
-from skrnn.nn import Jitter, Scaling, TimeWarp
+from skrnn.nn import Jitter, Mixup, Scaling, TimeWarp
 from skrnn.preprocessing import SequenceScaler
 from skrnn.sktime import RNNClassifier as SktimeClassifier
 from skrnn.sktime import RNNRegressor as SktimeRegressor
@@ -261,6 +261,7 @@ def test_the_fitted_network_decides_what_is_read() -> None:
         ({"time_channel": 0, "embedding_dim": 3}, "embedding_dim=3"),
         ({"missing": "mask", "augmentation": TimeWarp()}, "between steps"),
         ({"time_channel": 0, "augmentation": [TimeWarp()]}, "between steps"),
+        ({"missing": "mask", "augmentation": Mixup()}, "or sequences"),
     ],
 )
 def test_what_does_not_go_together_is_refused(params: dict[str, Any], words: str) -> None:
