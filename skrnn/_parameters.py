@@ -369,8 +369,8 @@ def _check_irregular(estimator: Any) -> None:
         for one in given if isinstance(given, list | tuple) else [given]:
             if getattr(one, "moves_time", False) or hasattr(one, "mix"):
                 raise ValueError(
-                    f"augmentation={one!r} takes values from between steps or sequences, which does "
-                    f"not go with {name}={value!r}; use one that changes values where they are."
+                    f"augmentation={one!r} takes values from between steps or sequences, which "
+                    f"does not go with {name}={value!r}; use one that changes values in place."
                 )
 
 
