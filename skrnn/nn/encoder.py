@@ -51,6 +51,10 @@ class RecurrentEncoder(nn.Module):
         Probability of dropping a feature of the hidden state, where the recurrent weights read it:
         the same ones at all steps of a sequence. Values in `[0, 1)`.
 
+    memory_steps : int or None, default=None
+        The largest number of steps over which something is to be remembered, as in
+        :func:`make_layer`. Values in `[2, inf)`.
+
     Attributes
     ----------
     output_size : int
@@ -101,9 +105,10 @@ class RecurrentEncoder(nn.Module):
         bidirectional: bool = False,
         weight_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        memory_steps: int | None = None,
     ) -> None:
         super().__init__()
-        drops = weight_dropout, recurrent_dropout
+        options = nonlinearity, weight_dropout, recurrent_dropout, memory_steps
         observes = isinstance(cell, str) and cell in OBSERVING_CELLS
         if observes and bidirectional:
             raise ValueError(
@@ -116,10 +121,10 @@ class RecurrentEncoder(nn.Module):
         self.backward_layers = nn.ModuleList()
         size = input_size
         for width in _layer_sizes(hidden_size, num_layers):
-            layer = make_layer(cell, size, width, nonlinearity, *drops)
+            layer = make_layer(cell, size, width, *options)
             self.layers.append(layer)
             if bidirectional:
-                self.backward_layers.append(make_layer(cell, size, width, nonlinearity, *drops))
+                self.backward_layers.append(make_layer(cell, size, width, *options))
             size = layer.output_size * self.num_directions
             # States are never missing.
             cell = "gru" if observes else cell

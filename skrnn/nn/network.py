@@ -46,9 +46,6 @@ class SequenceNetwork(nn.Module):
         Makes the steps the encoder reads, as :class:`ConvFrontend`; applied after the scaler and
         the embedding. Its summary, if it makes one, is put beside what the pooling makes.
 
-    irregular : IrregularInput or None, default=None
-        Makes values, masks and times of missing values and of time stamps, after the scaler.
-
     dropout : float, default=0.0
         Probability of dropping a feature of the representation before the head. Values in
         `[0, 1]`.
@@ -56,6 +53,9 @@ class SequenceNetwork(nn.Module):
     input_dropout : float, default=0.0
         Probability of dropping a value of the scaled input, or of the vectors of tokens. Values in
         `[0, 1]`.
+
+    irregular : IrregularInput or None, default=None
+        Makes values, masks and times of missing values and of time stamps, after the scaler.
 
     See Also
     --------
@@ -118,9 +118,9 @@ class SequenceNetwork(nn.Module):
             `n_features`, `head` (a name in `HEADS` or a head class) and `n_outputs`, and what
             differs from the defaults among `cell`, `hidden_size`, `num_layers`, `nonlinearity`,
             `bidirectional`, `dropout`, `input_dropout`, `embedding_dropout`, `recurrent_dropout`,
-            `weight_dropout`, `label_smoothing`, `pooling` (None: one output per time step) with
-            `attention_heads`,
-            `embedding_dim` with `vocabulary_size` (None: the input holds numbers, not token ids),
+            `weight_dropout`, `memory_steps`, `label_smoothing`, `pooling` (None: one output per
+            time step) with `attention_heads`, `embedding_dim` with `vocabulary_size` (None: the
+            input holds numbers, not token ids),
             `missing` ("mask": NaN is a missing value, see :class:`IrregularInput`; None: there is
             none), `time_channel` (the feature that holds time stamps, or None),
             `frontend` (None, a name in `FRONTENDS` or a class) with `frontend_stride` (None: its
@@ -170,6 +170,7 @@ class SequenceNetwork(nn.Module):
             bidirectional=full["bidirectional"],
             weight_dropout=full["weight_dropout"],
             recurrent_dropout=full["recurrent_dropout"],
+            memory_steps=full["memory_steps"],
         )
         size, pooling = encoder.output_size, None
         if full["pooling"] is not None:
