@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,9 @@ from skrnn._targets import Samples, compared
 from skrnn._training import Checkpoints, network_to_state, processes_of
 
 
-@contextmanager
 def checkpoints_of(
     estimator: Any, samples: Samples, groups: Any, resume: bool | str, seed: int
-) -> Iterator[Checkpoints | None]:
+) -> AbstractContextManager[Checkpoints | None]:
     """Folder for the checkpoints of a fit, which is removed if the fit comes to its end.
 
     Parameters
@@ -35,18 +33,17 @@ def checkpoints_of(
     seed : int
         Seed of the fit; the checkpoints may have another one.
 
-    Yields
-    ------
-    checkpoints : Checkpoints or None
-        None without ``checkpoint_dir``.
+    Returns
+    -------
+    checkpoints : context manager
+        Gives a :class:`Checkpoints`, or without ``checkpoint_dir`` None.
     """
     if resume not in (False, True, "auto"):
         raise ValueError(f"resume must be True, False or 'auto', got {resume!r}.")
     if estimator.checkpoint_dir is None:
         if resume is True:
             raise ValueError("resume=True goes on from a checkpoint; set checkpoint_dir.")
-        yield None
-        return
+        return nullcontext()
     params = estimator.get_params(deep=False)
     data = compared(samples, None)
     if groups is not None:
@@ -58,12 +55,5 @@ def checkpoints_of(
         for number, net in enumerate(estimator.nets_):
             for name, array in network_to_state(net.module_).items():
                 data[f"{name} of fitted network {number}"] = array
-    checkpoints = Checkpoints(
-        estimator.checkpoint_dir, params, data, resume, processes_of(estimator.accelerator), seed
-    )
-    try:
-        yield checkpoints
-    except BaseException:
-        checkpoints.close()
-        raise
-    checkpoints.remove()
+    processes = processes_of(estimator.accelerator)
+    return Checkpoints(estimator.checkpoint_dir, params, data, resume, processes, seed)

@@ -129,6 +129,15 @@ class Checkpoints:
             for path in self.folder.glob("*.safetensors"):
                 path.unlink()
 
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, kind: Any, *details: Any) -> None:
+        if kind is None:
+            self.remove()
+        else:
+            self.close()
+
     def close(self) -> None:
         """Let others have the folder."""
         self._lock.close()
