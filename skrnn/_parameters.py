@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from skrnn.nn import CELLS, FRONTENDS, POOLINGS
+from skrnn._vectors import embedding_shape
+from skrnn.nn import CELLS, CHARACTER_ENCODERS, FRONTENDS, POOLINGS
 from skrnn.nn.specs import DTYPES
 
 CONSTRAINTS: dict[str, Any] = {
@@ -27,10 +28,15 @@ CONSTRAINTS: dict[str, Any] = {
     "recurrent_dropout": [Interval(Real, 0, 1, closed="left")],
     "weight_dropout": [Interval(Real, 0, 1, closed="left")],
     "embedding_dropout": [Interval(Real, 0, 1, closed="left")],
+    "word_dropout": [Interval(Real, 0, 1, closed="left")],
     "pooling": [StrOptions(set(POOLINGS)), tuple, list],
     "attention_heads": [Interval(Integral, 1, None, closed="left")],
     "embedding_dim": [Interval(Integral, 1, None, closed="left"), None],
     "vocabulary_size": [Interval(Integral, 2, None, closed="left"), None],
+    "embedding": ["array-like", HasMethods(["__getitem__"]), None],
+    "character_encoder": [StrOptions(set(CHARACTER_ENCODERS)), None],
+    "character_dim": [Interval(Integral, 1, None, closed="left")],
+    "character_vocabulary_size": [Interval(Integral, 2, None, closed="left"), None],
     "frontend": [StrOptions({*FRONTENDS, "auto"}), callable, None],
     "return_sequences": ["boolean"],
     "standardize": ["boolean"],
@@ -132,18 +138,20 @@ class NetParamsMixin:
 
 
 class AcceleratorMixin:
-    """The parameter ``accelerator``, which stands for processes that run now.
+    """The parameters ``accelerator`` and ``embedding``, which clones share.
 
-    Clones share it. Pickles and other copies come back without one: theirs are other processes.
+    An accelerator stands for processes that run now. Pickles and other copies come back without
+    one: theirs are other processes. An embedding is large, and only ever read.
     """
 
     accelerator: Any
+    embedding: Any
 
     def __sklearn_clone__(self) -> Any:
         bare = object.__new__(type(self))
-        bare.__dict__.update(self.__dict__, accelerator=None)
+        bare.__dict__.update(self.__dict__, accelerator=None, embedding=None)
         twin = BaseEstimator.__sklearn_clone__(bare)
-        twin.accelerator = self.accelerator
+        twin.accelerator, twin.embedding = self.accelerator, self.embedding
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
@@ -200,6 +208,7 @@ def check_combinations(estimator: Any) -> None:
         _check_whole_sequences(estimator)
     _check_frontend(estimator)
     _check_augmentation(estimator)
+    _check_tokens(estimator)
     schedule = estimator.lr_schedule
     if inspect.isclass(schedule) and not issubclass(schedule, torch.optim.lr_scheduler.LRScheduler):
         raise ValueError(f"lr_schedule={schedule!r} is not a torch learning-rate scheduler class.")
@@ -267,11 +276,11 @@ def _check_augmentation(estimator: Any) -> None:
     given = estimator.augmentation
     if given is None:
         return
-    if estimator.embedding_dim is not None:
+    if reads_tokens(estimator):
+        name = "embedding" if estimator.embedding is not None else "embedding_dim"
         raise ValueError(
-            "augmentation changes numbers, and embedding_dim="
-            f"{estimator.embedding_dim} says that X holds token ids; use augmentation=None and, "
-            "for example, embedding_dropout."
+            f"augmentation changes numbers, and {name} says that X holds token ids; use "
+            "augmentation=None and, for example, embedding_dropout."
         )
     for one in given if isinstance(given, list | tuple) else [given]:
         if not hasattr(one, "augment"):
@@ -283,10 +292,42 @@ def _check_augmentation(estimator: Any) -> None:
             )
 
 
+def reads_tokens(estimator: Any) -> bool:
+    """Whether the parameters say that X holds token ids."""
+    return estimator.embedding_dim is not None or estimator.embedding is not None
+
+
+def embedding_size(estimator: Any) -> int | None:
+    """Size of the vector of a token; None where X holds numbers."""
+    if estimator.embedding is None:
+        return estimator.embedding_dim
+    return embedding_shape(estimator.embedding)[1]
+
+
+def _check_tokens(estimator: Any) -> None:
+    encoder = estimator.character_encoder
+    if encoder is not None and not reads_tokens(estimator):
+        raise ValueError(
+            f"character_encoder={encoder!r} reads characters beside the ids of words, and X holds "
+            "numbers as long as embedding_dim and embedding are None; set embedding_dim."
+        )
+    if estimator.embedding is None:
+        return
+    shape = embedding_shape(estimator.embedding)
+    for name, size in zip(("vocabulary_size", "embedding_dim"), shape, strict=True):
+        given = getattr(estimator, name)
+        if given not in (None, size):
+            raise ValueError(
+                f"{name}={given} does not go with embedding, which holds {shape[0]} vectors of "
+                f"size {shape[1]} (ids 0 and 1 included); leave {name} at None."
+            )
+
+
 def spec_of_slots(estimator: Any) -> dict[str, Any]:
     """Say what an estimator asks for beyond cells, layers and pooling, as in a spec."""
     names = ["input_dropout", "recurrent_dropout", "weight_dropout", "embedding_dropout"]
-    values = {name: getattr(estimator, name) for name in [*names, "attention_heads"]}
+    names += ["word_dropout", "attention_heads", "character_encoder", "character_dim"]
+    values = {name: getattr(estimator, name) for name in names}
     return {**frontend_spec(estimator), **values}
 
 
@@ -298,7 +339,7 @@ def resolve_frontend(estimator: Any, lengths: NDArray[np.integer]) -> dict[str, 
             median <= SHORT_SEQUENCE
             or estimator.return_sequences
             or estimator.tbptt_steps is not None
-            or estimator.embedding_dim is not None
+            or reads_tokens(estimator)
         )
         # Processes that share a batch have no statistics of the whole of it.
         several = getattr(estimator.accelerator, "num_processes", 1) > 1

@@ -8,7 +8,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skrnn.nn.encoder import RecurrentEncoder
-from skrnn.nn.frontends import Frontend, TokenEmbedding, make_frontend
+from skrnn.nn.frontends import (
+    CharacterEncoder,
+    Frontend,
+    TokenEmbedding,
+    WordCharacterEmbedding,
+    make_frontend,
+)
 from skrnn.nn.heads import Head, make_head
 from skrnn.nn.layers import EncoderState
 from skrnn.nn.lengths import Lengths, ValidSteps
@@ -37,7 +43,7 @@ class SequenceNetwork(nn.Module):
     scaler : FeatureScaler or None, default=None
         Applied to the input first.
 
-    embedding : TokenEmbedding or None, default=None
+    embedding : TokenEmbedding, WordCharacterEmbedding or None, default=None
         Makes numbers of token ids.
 
     frontend : Frontend or None, default=None
@@ -80,7 +86,7 @@ class SequenceNetwork(nn.Module):
         pooling: Pooling | None,
         head: Head,
         scaler: FeatureScaler | None = None,
-        embedding: TokenEmbedding | None = None,
+        embedding: TokenEmbedding | WordCharacterEmbedding | None = None,
         frontend: Frontend | None = None,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
@@ -364,13 +370,26 @@ class SequenceNetwork(nn.Module):
         return self.head(self.dropout(self.encode(x, lengths)))
 
 
-def _embedding(full: NetworkSpec) -> TokenEmbedding | None:
+def _embedding(full: NetworkSpec) -> TokenEmbedding | WordCharacterEmbedding | None:
     if full["embedding_dim"] is None:
+        if full["character_encoder"] is not None:
+            raise ValueError("character_encoder needs embedding_dim, the size of a word's vector.")
         return None
     if full["vocabulary_size"] is None:
         raise ValueError("embedding_dim needs vocabulary_size, the number of token ids.")
-    drops = full["dropout"], full["embedding_dropout"]
-    return TokenEmbedding(full["vocabulary_size"], full["embedding_dim"], *drops)
+    drops = full["dropout"], full["embedding_dropout"], full["word_dropout"]
+    words = TokenEmbedding(full["vocabulary_size"], full["embedding_dim"], *drops)
+    if full["character_encoder"] is None:
+        return words
+    if full["character_vocabulary_size"] is None:
+        raise ValueError("character_encoder needs character_vocabulary_size, the number of ids.")
+    characters = CharacterEncoder(
+        full["character_vocabulary_size"],
+        full["character_dim"],
+        full["character_encoder"],
+        dropout=full["dropout"],
+    )
+    return WordCharacterEmbedding(words, characters)
 
 
 def _frontend(full: NetworkSpec, input_size: int) -> Frontend | None:

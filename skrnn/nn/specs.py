@@ -28,6 +28,7 @@ class NetworkSpec(TypedDict):
     dropout: float
     input_dropout: float
     embedding_dropout: float
+    word_dropout: float
     recurrent_dropout: float
     weight_dropout: float
     label_smoothing: float
@@ -35,6 +36,9 @@ class NetworkSpec(TypedDict):
     attention_heads: int
     embedding_dim: int | None
     vocabulary_size: int | None
+    character_encoder: str | None
+    character_dim: int
+    character_vocabulary_size: int | None
     frontend: FrontendLike | None
     frontend_stride: int | None
     head: HeadLike
@@ -52,6 +56,7 @@ NETWORK_DEFAULTS: dict[str, object] = {
     "dropout": 0.0,
     "input_dropout": 0.0,
     "embedding_dropout": 0.0,
+    "word_dropout": 0.0,
     "recurrent_dropout": 0.0,
     "weight_dropout": 0.0,
     "label_smoothing": 0.0,
@@ -59,6 +64,9 @@ NETWORK_DEFAULTS: dict[str, object] = {
     "attention_heads": 1,
     "embedding_dim": None,
     "vocabulary_size": None,
+    "character_encoder": None,
+    "character_dim": 50,
+    "character_vocabulary_size": None,
     "frontend": None,
     "frontend_stride": None,
     "quantiles": DEFAULT_QUANTILES,
