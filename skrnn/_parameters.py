@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -52,6 +52,7 @@ CONSTRAINTS: dict[str, Any] = {
     "gradient_clip_value": [Interval(Real, 0, None, closed="neither"), None],
     "tbptt_steps": [Interval(Integral, 1, None, closed="left"), None],
     "augmentation": [HasMethods(["augment"]), list, tuple, None],
+    "weight_averaging": [StrOptions({"ema", "swa"}), None],
     "max_time": [Interval(Real, 0, None, closed="neither"), None],
     "early_stopping": ["boolean", StrOptions({"auto"})],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -79,6 +80,8 @@ STEPS_TO_READ = 64
 LONGEST_FOR_CONV, MOST_FOR_CONV = 2000, 1_000_000
 
 PREFIXES = ("optimizer__", "callbacks__", "lr_schedule__")
+# Those of classifier and regressor.
+LONGER_PREFIXES = (*PREFIXES, "weight_averaging__")
 
 
 class NetParamsMixin:
@@ -90,6 +93,7 @@ class NetParamsMixin:
     """
 
     net_params: dict[str, Any] | None
+    _prefixes: ClassVar[tuple[str, ...]] = LONGER_PREFIXES
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters of this estimator.
@@ -125,7 +129,9 @@ class NetParamsMixin:
         self : estimator instance
             This estimator.
         """
-        nested = {name: params.pop(name) for name in list(params) if name.startswith(PREFIXES)}
+        nested = {
+            name: params.pop(name) for name in list(params) if name.startswith(self._prefixes)
+        }
         if nested:
             # A new dict: clone compares parameters by identity.
             params["net_params"] = {**(params.get("net_params", self.net_params) or {}), **nested}
@@ -134,7 +140,7 @@ class NetParamsMixin:
 
     def _net_params(self, prefix: str) -> dict[str, Any]:
         """Double-underscore parameters of one prefix, without the prefix."""
-        return params_of_prefix(self.net_params, prefix)
+        return params_of_prefix(self.net_params, prefix, self._prefixes)
 
 
 class AcceleratorMixin:
@@ -159,14 +165,14 @@ class AcceleratorMixin:
         return {**state, "accelerator": None}
 
 
-def params_of_prefix(net_params: Mapping[str, Any] | None, prefix: str) -> dict[str, Any]:
+def params_of_prefix(
+    net_params: Mapping[str, Any] | None, prefix: str, known: tuple[str, ...]
+) -> dict[str, Any]:
     """Parameters of the dict ``net_params`` that start with one prefix, without it."""
     params = net_params or {}
-    unknown = [name for name in params if not str(name).startswith(PREFIXES)]
+    unknown = [name for name in params if not str(name).startswith(known)]
     if unknown:
-        raise ValueError(
-            f"net_params has the key {unknown[0]!r}; keys start with one of {PREFIXES}."
-        )
+        raise ValueError(f"net_params has the key {unknown[0]!r}; keys start with one of {known}.")
     return {
         name.removeprefix(prefix): value
         for name, value in params.items()
