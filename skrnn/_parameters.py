@@ -283,7 +283,8 @@ def _check_augmentation(estimator: Any) -> None:
     if given is None:
         return
     if reads_tokens(estimator):
-        name = "embedding" if estimator.embedding is not None else "embedding_dim"
+        size = estimator.embedding_dim
+        name = "embedding" if estimator.embedding is not None else f"embedding_dim={size}"
         raise ValueError(
             f"augmentation changes numbers, and {name} says that X holds token ids; use "
             "augmentation=None and, for example, embedding_dropout."
