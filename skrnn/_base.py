@@ -24,6 +24,7 @@ from skrnn._parameters import (
     spec_of_slots,
     torch_dtype,
 )
+from skrnn._persistence import FileMixin
 from skrnn._stored import AnySequences, StoredSequences
 from skrnn._stores import in_memory, targets_beside
 from skrnn._targets import Samples, check_weights, compared, split_steps
@@ -55,7 +56,7 @@ HOLDOUT_FROM = 500
 
 
 class RecurrentEstimator(
-    NetParamsMixin, CallbackSupportMixin, MembersMixin, FittedNetMixin, BaseEstimator
+    NetParamsMixin, CallbackSupportMixin, MembersMixin, FittedNetMixin, FileMixin, BaseEstimator
 ):
     """What classifier and regressor share.
 

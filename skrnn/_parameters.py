@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -163,6 +164,28 @@ class AcceleratorMixin:
     def __getstate__(self) -> dict[str, Any]:
         state: Any = super().__getstate__()
         return {**state, "accelerator": None}
+
+    def _params_to_store(self) -> dict[str, Any]:
+        """Parameters for a file, which holds no data and knows no processes."""
+        params = {**self.get_params(deep=False), "accelerator": None}  # type: ignore[attr-defined]
+        if isinstance(params.get("validation_split"), tuple):
+            warnings.warn(
+                "validation_split=(X_val, y_val) holds data, and no file of an estimator does; "
+                "what is loaded has validation_split=None.",
+                UserWarning,
+                stacklevel=2,
+            )
+            params["validation_split"] = None
+        if params.get("embedding") is not None:
+            warnings.warn(
+                "embedding is not written to a file, which holds the vectors that were learned; "
+                "what is loaded has embedding=None and, for fitting anew, the sizes of it.",
+                UserWarning,
+                stacklevel=2,
+            )
+            rows, size = embedding_shape(params["embedding"])
+            params |= {"embedding": None, "vocabulary_size": rows, "embedding_dim": size}
+        return params
 
 
 def params_of_prefix(

@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 
+import skrnn
 from skrnn import RNNClassifier, RNNRegressor
 from skrnn.metrics import sequence_accuracy_scorer
 from skrnn.nn import Jitter
@@ -356,3 +357,29 @@ def test_word_dropout_trains_the_unknown_word(ids: list, labels: np.ndarray) -> 
     with_it.fit(known, labels)
     np.testing.assert_array_equal(weights(without)[1], weights(start)[1])
     assert (weights(with_it)[1] != weights(start)[1]).any()
+
+
+# -- files ------------------------------------------------------------------------------------
+
+
+def test_files_hold_words_characters_and_what_vectors_have_become(
+    rng: np.random.Generator, tmp_path: Path
+) -> None:
+    sentences = [[*rng.choice(["dog", "cat", "sat"], size=n)] for n in rng.integers(1, 5, 12)]
+    tags = [["V" if word == "sat" else "N" for word in words] for words in sentences]
+    tokenizer = SequenceTokenizer("tokens", max_characters=3).fit(sentences)
+    matrix = tokenizer.embedding_matrix({"dog": [1.0, 2.0], "sat": [3.0, 4.0]})
+    pipe = make_pipeline(
+        SequenceTokenizer("tokens", max_characters=3, vocabulary=tokenizer.vocabulary_),
+        RNNClassifier(embedding=matrix, character_encoder="gru", return_sequences=True, **SMALL),
+    ).fit(sentences, tags)
+    path = tmp_path / "tagger.safetensors"
+    with pytest.warns(UserWarning, match="embedding is not written to a file"):
+        skrnn.save(pipe, path)
+    loaded = skrnn.load(path)
+    for a, b in zip(loaded.predict_proba(sentences), pipe.predict_proba(sentences), strict=True):
+        np.testing.assert_array_equal(a, b)
+    model = loaded[1]
+    assert (model.embedding, model.embedding_dim, model.vocabulary_size) == (None, 2, 5)
+    np.testing.assert_array_equal(weights(model), weights(pipe[1]))
+    assert clone(model).fit(loaded[0].transform(sentences), tags).vocabulary_size_ == 5

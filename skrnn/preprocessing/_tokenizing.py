@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skrnn._persistence import FileMixin
 from skrnn.preprocessing._analyzing import (
     build_analyzer,
     ordered,
@@ -28,7 +29,7 @@ UNKNOWN_ID = 1
 _FIRST_TOKEN_ID = 2
 
 
-class SequenceTokenizer(TransformerMixin, BaseEstimator):
+class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
     r"""Turn texts into sequences of token ids.
 
     Texts are cut into tokens exactly as scikit-learn's
