@@ -370,7 +370,9 @@ def test_files_hold_words_characters_and_what_vectors_have_become(
     tokenizer = SequenceTokenizer("tokens", max_characters=3).fit(sentences)
     matrix = tokenizer.embedding_matrix({"dog": [1.0, 2.0], "sat": [3.0, 4.0]})
     pipe = make_pipeline(
-        SequenceTokenizer("tokens", max_characters=3, vocabulary=tokenizer.vocabulary_),
+        SequenceTokenizer(
+            "tokens", lowercase=True, max_characters=3, vocabulary=tokenizer.vocabulary_
+        ),
         RNNClassifier(embedding=matrix, character_encoder="gru", return_sequences=True, **SMALL),
     ).fit(sentences, tags)
     path = tmp_path / "tagger.safetensors"

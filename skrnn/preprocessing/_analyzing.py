@@ -40,7 +40,7 @@ def build_analyzer(parameters: Any) -> Callable[[Any], Iterable[Hashable]]:
     return CountVectorizer(
         analyzer=parameters.analyzer,
         ngram_range=parameters.ngram_range,
-        lowercase=parameters.lowercase,
+        lowercase=parameters.lowercase == "auto" or parameters.lowercase,
         token_pattern=parameters.token_pattern,
         tokenizer=parameters.tokenizer,
         preprocessor=parameters.preprocessor,
@@ -66,10 +66,11 @@ def preprocessed(documents: list[list[Hashable]], parameters: Any) -> list[list[
         As many of them.
     """
     own, accents = parameters.preprocessor, parameters.strip_accents
-    if parameters.analyzer != "tokens" or (own is None and accents is None):
+    lowercase = parameters.lowercase != "auto" and parameters.lowercase
+    if parameters.analyzer != "tokens" or (own is None and accents is None and not lowercase):
         return documents
     change = CountVectorizer(
-        lowercase=False, preprocessor=own, strip_accents=accents
+        lowercase=lowercase, preprocessor=own, strip_accents=accents
     ).build_preprocessor()
     all_kinds = own is not None
     return [

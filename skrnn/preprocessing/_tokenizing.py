@@ -43,14 +43,16 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
         What a token is: a word, a character, a character within a word, or, with "tokens", each
         item of documents that are lists of hashable tokens already. A callable gets one document
         and returns its tokens. A callable makes no use of the parameters from `ngram_range` to
-        `stop_words`, and "tokens" only of `preprocessor` and `strip_accents`.
+        `stop_words`, and "tokens" only of `lowercase`, `preprocessor` and
+        `strip_accents`.
 
     ngram_range : tuple of two ints, default=(1, 1)
         Smallest and largest number of words or characters in a token. Ranges of more than one
         size list all tokens of a size before those of the next.
 
-    lowercase : bool, default=True
-        Convert to lower case first.
+    lowercase : bool or "auto", default="auto"
+        Convert to lower case first. "auto" does so with texts and leaves tokens that are given as
+        they are.
 
     token_pattern : str, default=r"(?u)\b\w\w+\b"
         Regular expression of a word. The default drops words of one character;
@@ -61,8 +63,7 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
 
     preprocessor : callable or None, default=None
         Replaces the conversion to lower case and the stripping of accents: gets and returns a
-        text, or a token with ``analyzer="tokens"``. There ``str.lower`` makes one word of "The" and
-        "the".
+        text, or a token with ``analyzer="tokens"``.
 
     strip_accents : {"ascii", "unicode"}, callable or None, default=None
         How to remove accents.
@@ -93,8 +94,8 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
         With a number, in `[1, inf)`, every token is followed by the ids of so many of its
         characters, for the `character_encoder` of an estimator. A longer token loses characters in
         its middle, a shorter one is filled up with 0. With ``analyzer="tokens"`` they are those of
-        the token before `preprocessor`: ids of words may ignore the case that characters tell. Not
-        with the analyzers of characters.
+        the token as it was given: ids of words may ignore the case that characters tell. Not with
+        the analyzers of characters.
 
     handle_unknown : {"ignore", "warn", "error"}, default="ignore"
         What happens to a token that is not in the vocabulary: it becomes id 1 silently, the same
@@ -146,7 +147,7 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
 
     Words for tagging, each with the ids of its characters:
 
-    >>> words = SequenceTokenizer("tokens", preprocessor=str.lower, max_characters=4)
+    >>> words = SequenceTokenizer("tokens", lowercase=True, max_characters=4)
     >>> words.fit_transform([["The", "cat"], ["the", "dog"]])[0]
     array([[2, 5, 3, 2, 0],
            [3, 7, 6, 4, 0]])
@@ -155,7 +156,7 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "analyzer": [StrOptions({"word", "char", "char_wb", "tokens"}), callable],
         "ngram_range": [tuple],
-        "lowercase": ["boolean"],
+        "lowercase": ["boolean", StrOptions({"auto"})],
         "token_pattern": [str],
         "tokenizer": [callable, None],
         "preprocessor": [callable, None],
@@ -178,7 +179,7 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
         analyzer: str | Callable[[Any], Iterable[Hashable]] = "word",
         *,
         ngram_range: tuple[int, int] = (1, 1),
-        lowercase: bool = True,
+        lowercase: bool | str = "auto",
         token_pattern: str = r"(?u)\b\w\w+\b",
         tokenizer: Callable[[str], list[str]] | None = None,
         preprocessor: Callable[[str], str] | None = None,

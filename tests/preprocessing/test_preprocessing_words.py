@@ -24,12 +24,18 @@ class Keyed:
 
 
 def test_lists_of_words_are_preprocessed_word_by_word() -> None:
-    tokenizer = SequenceTokenizer("tokens", preprocessor=str.lower).fit(SENTENCES)
+    tokenizer = SequenceTokenizer("tokens", lowercase=True).fit(SENTENCES)
     assert set(tokenizer.vocabulary_) == {"the", "cats", "sat", "dog", "a"}
     np.testing.assert_array_equal(*tokenizer.transform([["THE", "dog"], ["the", "DOG"]]))
     accents = SequenceTokenizer("tokens", strip_accents="unicode").fit([["caf\u00e9", 3, "Cafe"]])
     assert set(accents.vocabulary_) == {"cafe", 3, "Cafe"}
     assert set(SequenceTokenizer("tokens").fit(SENTENCES).vocabulary_) >= {"The", "the"}
+    ends = SequenceTokenizer("tokens", preprocessor=lambda word: word[-1]).fit(SENTENCES)
+    assert set(ends.vocabulary_) == {"e", "s", "t", "g", "A"}
+    both = SequenceTokenizer("tokens", lowercase=True, strip_accents="ascii").fit([["CAF\u00c9"]])
+    assert set(both.vocabulary_) == {"cafe"}
+    mixed = SequenceTokenizer("tokens", lowercase=True).fit([["Dog", 3, ("X", 1)]])
+    assert set(mixed.vocabulary_) == {"dog", 3, ("X", 1)}
 
 
 def test_a_list_of_words_keeps_its_length() -> None:
@@ -39,11 +45,11 @@ def test_a_list_of_words_keeps_its_length() -> None:
 
 
 def test_characters_follow_the_id_of_their_word() -> None:
-    tokenizer = SequenceTokenizer("tokens", preprocessor=str.lower, max_characters=4)
+    tokenizer = SequenceTokenizer("tokens", lowercase=True, max_characters=4)
     ids = tokenizer.fit_transform(SENTENCES)
     assert [x.shape for x in ids] == [(3, 5), (2, 5), (2, 5)]
     assert {x.dtype for x in ids} == {np.dtype(np.int64)}
-    plain = SequenceTokenizer("tokens", preprocessor=str.lower).fit_transform(SENTENCES)
+    plain = SequenceTokenizer("tokens", lowercase=True).fit_transform(SENTENCES)
     name_of = {i: character for character, i in tokenizer.characters_.items()}
     for spelt, words, sentence in zip(ids, plain, SENTENCES, strict=True):
         np.testing.assert_array_equal(spelt[:, 0], words)
@@ -107,7 +113,7 @@ def test_errors(options: dict, message: str) -> None:
 
 
 def test_spelt_documents_survive_a_pickle() -> None:
-    tokenizer = SequenceTokenizer("tokens", preprocessor=str.lower, max_characters=3).fit(SENTENCES)
+    tokenizer = SequenceTokenizer("tokens", lowercase=True, max_characters=3).fit(SENTENCES)
     again = pickle.loads(pickle.dumps(tokenizer))
     for a, b in zip(again.transform(SENTENCES), tokenizer.transform(SENTENCES), strict=True):
         np.testing.assert_array_equal(a, b)
