@@ -52,7 +52,7 @@ CONSTRAINTS: dict[str, Any] = {
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "gradient_clip_value": [Interval(Real, 0, None, closed="neither"), None],
     "tbptt_steps": [Interval(Integral, 1, None, closed="left"), None],
-    "augmentation": [HasMethods(["augment"]), list, tuple, None],
+    "augmentation": [HasMethods(["augment"]), HasMethods(["mix"]), list, tuple, None],
     "weight_averaging": [StrOptions({"ema", "swa"}), None],
     "max_time": [Interval(Real, 0, None, closed="neither"), None],
     "early_stopping": ["boolean", StrOptions({"auto"})],
@@ -312,14 +312,38 @@ def _check_augmentation(estimator: Any) -> None:
             f"augmentation changes numbers, and {name} says that X holds token ids; use "
             "augmentation=None and, for example, embedding_dropout."
         )
-    for one in given if isinstance(given, list | tuple) else [given]:
-        if not hasattr(one, "augment"):
-            raise ValueError(f"augmentation={given!r} holds {one!r}, which has no method augment.")
+    several = given if isinstance(given, list | tuple) else [given]
+    for one in several:
+        if not hasattr(one, "augment") and not hasattr(one, "mix"):
+            raise ValueError(
+                f"augmentation={given!r} holds {one!r}, which has no method augment or mix."
+            )
         if estimator.return_sequences and getattr(one, "moves_time", False):
             raise ValueError(
                 f"augmentation={one!r} moves steps in time, and the answers of "
                 "return_sequences=True would not follow; use one that leaves them in place."
             )
+    _check_mixing(estimator, [one for one in several if hasattr(one, "mix")])
+
+
+def _check_mixing(estimator: Any, mixing: list[Any]) -> None:
+    """Check what does not go with sequences that are mixed."""
+    if len(mixing) > 1:
+        raise ValueError(
+            f"augmentation={estimator.augmentation!r} mixes sequences twice, and answers are mixed "
+            f"in pairs; leave one of {mixing!r}."
+        )
+    if mixing and estimator.return_sequences:
+        raise ValueError(
+            f"augmentation={mixing[0]!r} mixes two sequences whose steps do not correspond, and "
+            "return_sequences=True asks for an answer at every step; use one that changes each "
+            "sequence by itself, as Jitter."
+        )
+    if mixing and estimator.loss == "negative_binomial":
+        raise ValueError(
+            f"augmentation={mixing[0]!r} mixes the answers, and loss='negative_binomial' needs "
+            "counts, which their means are not; use another loss or augmentation."
+        )
 
 
 def reads_tokens(estimator: Any) -> bool:

@@ -162,8 +162,8 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
 
     optimizer : str or class, default="adamw"
         Optimizer of :mod:`torch.optim`, by name or class. Its parameters are set as
-        ``optimizer__weight_decay`` and so on, see `net_params`. Weight decay spares biases and
-        recurrent weights.
+        ``optimizer__weight_decay`` and so on, see `net_params`. Weight decay spares biases,
+        norms and recurrent weights.
 
     lr : float, default=0.005
         Learning rate, per step. Values in ``(0, inf)``.
@@ -191,10 +191,11 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         twice. None trains on whole sequences. Values in ``[1, inf)``. Read more in the
         :ref:`User Guide <long_sequences>`.
 
-    augmentation : object with a method ``augment``, list of such objects or None, default=None
+    augmentation : object with a method ``augment`` or ``mix``, list of such or None, default=None
         Changes the sequences of every training batch at random, as :class:`skrnn.nn.Jitter`,
-        :class:`skrnn.nn.Scaling` and :class:`skrnn.nn.TimeWarp`; several are applied one after the
-        other. Not with token ids. Read more in the :ref:`User Guide <regularisation>`.
+        :class:`skrnn.nn.Scaling`, :class:`skrnn.nn.TimeWarp` and :class:`skrnn.nn.Mixup`; several
+        are applied one after the other. Not with token ids. Read more in the
+        :ref:`User Guide <regularisation>`.
 
     weight_averaging : {"ema", "swa"} or None, default=None
         Validate and keep a mean of weights instead of the last ones: ``"ema"``, an exponential

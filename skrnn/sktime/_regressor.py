@@ -132,10 +132,11 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         Train in chunks of this many steps, at whose start gradients stop: less memory for long
         series. None trains on whole ones. Values in ``[1, inf)``.
 
-    augmentation : object with a method ``augment``, list of such objects or None, default=None
+    augmentation : object with a method ``augment`` or ``mix``, list of such or None, default=None
         Changes the sequences of every training batch at random, as :class:`skrnn.nn.Jitter`,
-        :class:`skrnn.nn.Scaling` and :class:`skrnn.nn.TimeWarp`; several are applied one after the
-        other. Not with token ids. Read more in the :ref:`User Guide <regularisation>`.
+        :class:`skrnn.nn.Scaling`, :class:`skrnn.nn.TimeWarp` and :class:`skrnn.nn.Mixup`; several
+        are applied one after the other. Not with token ids. Read more in the
+        :ref:`User Guide <regularisation>`.
 
     weight_averaging : {"ema", "swa"} or None, default=None
         Validate and keep a mean of weights instead of the last ones: ``"ema"``, an exponential
