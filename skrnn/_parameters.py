@@ -28,6 +28,7 @@ CONSTRAINTS: dict[str, Any] = {
     "input_dropout": [Interval(Real, 0, 1, closed="left")],
     "recurrent_dropout": [Interval(Real, 0, 1, closed="left")],
     "weight_dropout": [Interval(Real, 0, 1, closed="left")],
+    "memory_steps": [Interval(Integral, 2, None, closed="left"), None],
     "embedding_dropout": [Interval(Real, 0, 1, closed="left")],
     "word_dropout": [Interval(Real, 0, 1, closed="left")],
     "pooling": [StrOptions(set(POOLINGS)), tuple, list],
@@ -380,8 +381,9 @@ def _check_tokens(estimator: Any) -> None:
 def spec_of_slots(estimator: Any) -> dict[str, Any]:
     """Say what an estimator asks for beyond cells, layers and pooling, as in a spec."""
     names = ["input_dropout", "recurrent_dropout", "weight_dropout", "embedding_dropout"]
-    names += ["word_dropout", "attention_heads", "character_encoder", "character_dim"]
-    values = {name: getattr(estimator, name) for name in names}
+    others = ["word_dropout", "attention_heads", "memory_steps"]
+    others += ["character_encoder", "character_dim"]
+    values = {name: getattr(estimator, name) for name in [*names, *others]}
     return {**frontend_spec(estimator), **values}
 
 
