@@ -15,11 +15,11 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from skrnn._vectors import embedding_shape
-from skrnn.nn import CELLS, CHARACTER_ENCODERS, FRONTENDS, POOLINGS
+from skrnn.nn import CELLS, CHARACTER_ENCODERS, FRONTENDS, OBSERVING_CELLS, POOLINGS
 from skrnn.nn.specs import DTYPES
 
 CONSTRAINTS: dict[str, Any] = {
-    "cell": [StrOptions(set(CELLS)), type],
+    "cell": [StrOptions({*CELLS, *OBSERVING_CELLS}), type],
     "hidden_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
     "num_layers": [Interval(Integral, 1, None, closed="left")],
     "nonlinearity": [StrOptions({"tanh", "relu"})],
@@ -42,6 +42,8 @@ CONSTRAINTS: dict[str, Any] = {
     "frontend": [StrOptions({*FRONTENDS, "auto"}), callable, None],
     "return_sequences": ["boolean"],
     "standardize": ["boolean"],
+    "missing": [StrOptions({"error", "mask"})],
+    "time_channel": [Integral, str, None],
     "n_channels": [Interval(Integral, 1, None, closed="left"), None],
     "n_estimators": [Interval(Integral, 1, None, closed="left")],
     "n_jobs": [Integral, None],
@@ -239,6 +241,8 @@ def check_combinations(estimator: Any) -> None:
     _check_frontend(estimator)
     _check_augmentation(estimator)
     _check_tokens(estimator)
+    _check_decay(estimator)
+    _check_irregular(estimator)
     schedule = estimator.lr_schedule
     if inspect.isclass(schedule) and not issubclass(schedule, torch.optim.lr_scheduler.LRScheduler):
         raise ValueError(f"lr_schedule={schedule!r} is not a torch learning-rate scheduler class.")
@@ -307,10 +311,8 @@ def _check_augmentation(estimator: Any) -> None:
     if given is None:
         return
     if reads_tokens(estimator):
-        size = estimator.embedding_dim
-        name = "embedding" if estimator.embedding is not None else f"embedding_dim={size}"
         raise ValueError(
-            f"augmentation changes numbers, and {name} says that X holds token ids; use "
+            f"augmentation changes numbers, and {_name_of_tokens(estimator)} says that X holds token ids; use "
             "augmentation=None and, for example, embedding_dropout."
         )
     several = given if isinstance(given, list | tuple) else [given]
@@ -352,6 +354,12 @@ def reads_tokens(estimator: Any) -> bool:
     return estimator.embedding_dim is not None or estimator.embedding is not None
 
 
+def _name_of_tokens(estimator: Any) -> str:
+    """What says that X holds token ids."""
+    given = estimator.embedding_dim
+    return f"embedding_dim={given}" if estimator.embedding is None else "embedding"
+
+
 def embedding_size(estimator: Any) -> int | None:
     """Size of the vector of a token; None where X holds numbers."""
     if estimator.embedding is None:
@@ -378,6 +386,49 @@ def _check_tokens(estimator: Any) -> None:
             )
 
 
+def _check_decay(estimator: Any) -> None:
+    """Check what does not go with a cell that decays between observations."""
+    cell = estimator.cell
+    if reads_forward_only(cell):
+        if estimator.missing != "mask":
+            raise ValueError(
+                f"cell={cell!r} reads which values were observed, and when; set missing='mask' (X "
+                "may be complete), or use another cell, as 'gru'."
+            )
+        if estimator.bidirectional != "auto" and estimator.bidirectional:
+            raise ValueError(
+                f"cell={cell!r} decays with the time since earlier observations and reads forward "
+                "only; leave bidirectional at 'auto', or use another cell with missing='mask'."
+            )
+        if estimator.frontend not in (None, "auto"):
+            raise ValueError(
+                f"cell={cell!r} reads values and masks themselves, got frontend="
+                f"{estimator.frontend!r}; use frontend=None, or another cell."
+            )
+
+
+def _check_irregular(estimator: Any) -> None:
+    """Check what does not go with missing values and time stamps."""
+    asked = {
+        "missing": estimator.missing == "mask",
+        "time_channel": estimator.time_channel is not None,
+    }
+    for name in (name for name, is_asked in asked.items() if is_asked):
+        value = getattr(estimator, name)
+        if reads_tokens(estimator):
+            raise ValueError(
+                f"{name}={value!r} is for numbers, and {_name_of_tokens(estimator)} says that X "
+                "holds token ids; leave one of them at its default."
+            )
+        given = estimator.augmentation
+        for one in given if isinstance(given, list | tuple) else [given]:
+            if getattr(one, "moves_time", False) or hasattr(one, "mix"):
+                raise ValueError(
+                    f"augmentation={one!r} takes values from between steps or sequences, which "
+                    f"does not go with {name}={value!r}; use one that changes values in place."
+                )
+
+
 def spec_of_slots(estimator: Any) -> dict[str, Any]:
     """Say what an estimator asks for beyond cells, layers and pooling, as in a spec."""
     names = ["input_dropout", "recurrent_dropout", "weight_dropout", "embedding_dropout"]
@@ -387,12 +438,18 @@ def spec_of_slots(estimator: Any) -> dict[str, Any]:
     return {**frontend_spec(estimator), **values}
 
 
+def reads_forward_only(cell: Any) -> bool:
+    """Whether a cell must not read sequences from their end."""
+    return isinstance(cell, str) and cell in OBSERVING_CELLS
+
+
 def resolve_frontend(estimator: Any, lengths: NDArray[np.integer]) -> dict[str, Any]:
     """Say what front end an estimator gets with sequences of these lengths, as in a spec."""
     frontend, median = estimator.frontend, float(np.median(lengths))
     if frontend == "auto":
         as_they_are = (
             median <= SHORT_SEQUENCE
+            or reads_forward_only(estimator.cell)
             or estimator.return_sequences
             or estimator.tbptt_steps is not None
             or reads_tokens(estimator)

@@ -40,6 +40,8 @@ class NetworkSpec(TypedDict):
     character_encoder: str | None
     character_dim: int
     character_vocabulary_size: int | None
+    missing: str | None
+    time_channel: int | None
     frontend: FrontendLike | None
     frontend_stride: int | None
     head: HeadLike
@@ -69,6 +71,8 @@ NETWORK_DEFAULTS: dict[str, object] = {
     "character_encoder": None,
     "character_dim": 50,
     "character_vocabulary_size": None,
+    "missing": None,
+    "time_channel": None,
     "frontend": None,
     "frontend_stride": None,
     "quantiles": DEFAULT_QUANTILES,

@@ -8,6 +8,10 @@ from skrnn.nn.randomness import Dropout, dropout_mask
 
 __all__ = ["TokenEmbedding"]
 
+# Standard deviation of vectors before training. One of 1, torch's own, is noise that takes epochs
+# to unlearn: on held-out parts of reviews and of tagged sentences it costs several points.
+START_SCALE = 0.1
+
 
 class TokenEmbedding(nn.Module):
     """Look up a learned vector for every token id.
@@ -40,8 +44,8 @@ class TokenEmbedding(nn.Module):
 
     Notes
     -----
-    The vector of id 0 is zero and gets no gradient. The others start from a standard normal
-    distribution.
+    The vector of id 0 is zero and gets no gradient. The others start from a normal distribution
+    with a standard deviation of 0.1: what is learned of a rare word soon outweighs it.
 
     References
     ----------
@@ -78,6 +82,8 @@ class TokenEmbedding(nn.Module):
         if embedding_dim < 1:
             raise ValueError(f"embedding_dim must be at least 1, got {embedding_dim}.")
         self.embedding = nn.Embedding(vocabulary_size, embedding_dim, padding_idx=0)
+        with torch.no_grad():
+            self.embedding.weight.mul_(START_SCALE)
         self.dropout = Dropout(dropout)
         self.vocabulary_size = vocabulary_size
         self.output_size = embedding_dim
