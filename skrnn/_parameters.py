@@ -312,8 +312,8 @@ def _check_augmentation(estimator: Any) -> None:
         return
     if reads_tokens(estimator):
         raise ValueError(
-            f"augmentation changes numbers, and {_name_of_tokens(estimator)} says that X holds token ids; use "
-            "augmentation=None and, for example, embedding_dropout."
+            f"augmentation changes numbers, and {_name_of_tokens(estimator)} says that X holds "
+            "token ids; use augmentation=None and, for example, embedding_dropout."
         )
     several = given if isinstance(given, list | tuple) else [given]
     for one in several:

@@ -117,11 +117,12 @@ class SequenceNetwork(nn.Module):
         spec : mapping
             `n_features`, `head` (a name in `HEADS` or a head class) and `n_outputs`, and what
             differs from the defaults among `cell`, `hidden_size`, `num_layers`, `nonlinearity`,
-            `bidirectional`, `dropout`, `input_dropout`, `embedding_dropout`, `recurrent_dropout`,
-            `word_dropout`, `weight_dropout`, `memory_steps`, `label_smoothing`, `pooling` (None: one output per
-            time step) with `attention_heads`, `embedding_dim` with `vocabulary_size` (None: the
-            input holds numbers, not token ids), `character_encoder` (None, or a name in
-            `CHARACTER_ENCODERS`) with `character_dim` and `character_vocabulary_size`,
+            `bidirectional`, `dropout`, `input_dropout`, `embedding_dropout`, `word_dropout`,
+            `recurrent_dropout`, `weight_dropout`, `memory_steps`, `label_smoothing`, `pooling`
+            (None: one output per time step) with `attention_heads`, `embedding_dim` with
+            `vocabulary_size` (None: the input holds numbers, not token ids),
+            `character_encoder` (None, or a name in `CHARACTER_ENCODERS`) with `character_dim` and
+            `character_vocabulary_size`,
             `missing` ("mask": NaN is a missing value, see :class:`IrregularInput`; None: there is
             none), `time_channel` (the feature that holds time stamps, or None),
             `frontend` (None, a name in `FRONTENDS` or a class) with `frontend_stride` (None: its
