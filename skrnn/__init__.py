@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skrnn import metrics, nn, preprocessing, sktime, testing
+    from skrnn import metrics, nn, preprocessing, sktime, streaming, testing
     from skrnn._classifier import RNNClassifier
     from skrnn._regressor import RNNRegressor
 
@@ -19,6 +19,7 @@ __all__ = [
     "nn",
     "preprocessing",
     "sktime",
+    "streaming",
     "testing",
 ]
 
@@ -27,7 +28,7 @@ _CLASSES = {
     "RNNForecaster": "skrnn._forecaster",
     "RNNRegressor": "skrnn._regressor",
 }
-_SUBMODULES = frozenset({"metrics", "nn", "preprocessing", "sktime", "testing"})
+_SUBMODULES = frozenset({"metrics", "nn", "preprocessing", "sktime", "streaming", "testing"})
 
 
 def __getattr__(name: str) -> Any:
