@@ -23,6 +23,7 @@ from skrnn._parameters import (
     spec_of_slots,
     torch_dtype,
 )
+from skrnn._persistence import FileMixin
 from skrnn._stored import AnySequences, StoredSequences
 from skrnn._stores import targets_beside
 from skrnn._targets import Samples, check_weights, compared, split_steps
@@ -53,7 +54,7 @@ HOLDOUT_FROM = 500
 
 
 class RecurrentEstimator(
-    NetParamsMixin, CallbackSupportMixin, MembersMixin, FittedNetMixin, BaseEstimator
+    NetParamsMixin, CallbackSupportMixin, MembersMixin, FittedNetMixin, FileMixin, BaseEstimator
 ):
     """What classifier and regressor share.
 
@@ -117,7 +118,12 @@ class RecurrentEstimator(
             members = self._members(seed, starts, samples, go_on=not first)
             self._calibrate(None)
             plan = TrainingPlan(
-                lr_schedule=None, verbose=int(self.verbose), n_threads=self.n_threads
+                lr_schedule=None,
+                weight_averaging=self.weight_averaging,
+                weight_averaging_params=self._net_params("weight_averaging__"),
+                average_goes_on=True,
+                verbose=int(self.verbose),
+                n_threads=self.n_threads,
             )
             plans = [replace(plan) for _ in members]
             self._train_members(members, (self._dataset(samples), None), 1, plans)
@@ -355,6 +361,8 @@ class RecurrentEstimator(
         plan = TrainingPlan(
             lr_schedule=self.lr_schedule,
             lr_schedule_params=self._net_params("lr_schedule__"),
+            weight_averaging=self.weight_averaging,
+            weight_averaging_params=self._net_params("weight_averaging__"),
             max_time=self.max_time,
             patience=None if self.early_stopping is False else self.n_iter_no_change,
             tol=self.tol,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import is_classifier
 
@@ -61,12 +60,12 @@ def arrays_of(estimator: Any) -> dict[str, NDArray[Any]]:
     arrays = {}
     for i, net in enumerate(estimator.nets_):
         for name, tensor in net.module_.state_dict().items():
-            arrays[f"{prefix_of(i)}.{name}"] = np.array(tensor.detach().cpu().numpy())
+            arrays[f"{prefix_of(i)}.{name}"] = tensor.detach().cpu().numpy().copy()
     if is_classifier(estimator):
         return arrays
-    arrays["scaling.scale"] = np.array(estimator._scaling.scale)
-    arrays["scaling.mean"] = np.array(estimator._scaling.mean)
+    arrays["scaling.scale"] = estimator._scaling.scale.copy()
+    arrays["scaling.mean"] = estimator._scaling.mean.copy()
     if estimator._residuals is not None:
-        arrays["residuals.raw"] = np.array(estimator._residuals.raw)
-        arrays["residuals.target"] = np.array(estimator._residuals.target)
+        arrays["residuals.raw"] = estimator._residuals.raw.numpy().copy()
+        arrays["residuals.target"] = estimator._residuals.target.numpy().copy()
     return arrays

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -45,7 +46,8 @@ CONSTRAINTS: dict[str, Any] = {
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "gradient_clip_value": [Interval(Real, 0, None, closed="neither"), None],
     "tbptt_steps": [Interval(Integral, 1, None, closed="left"), None],
-    "augmentation": [HasMethods(["augment"]), list, tuple, None],
+    "augmentation": [HasMethods(["augment"]), HasMethods(["mix"]), list, tuple, None],
+    "weight_averaging": [StrOptions({"ema", "swa"}), None],
     "max_time": [Interval(Real, 0, None, closed="neither"), None],
     "early_stopping": ["boolean", StrOptions({"auto"})],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -73,6 +75,8 @@ STEPS_TO_READ = 64
 LONGEST_FOR_CONV, MOST_FOR_CONV = 2000, 1_000_000
 
 PREFIXES = ("optimizer__", "callbacks__", "lr_schedule__")
+# Those of classifier and regressor.
+LONGER_PREFIXES = (*PREFIXES, "weight_averaging__")
 
 
 class NetParamsMixin:
@@ -84,6 +88,7 @@ class NetParamsMixin:
     """
 
     net_params: dict[str, Any] | None
+    _prefixes: ClassVar[tuple[str, ...]] = LONGER_PREFIXES
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters of this estimator.
@@ -119,7 +124,9 @@ class NetParamsMixin:
         self : estimator instance
             This estimator.
         """
-        nested = {name: params.pop(name) for name in list(params) if name.startswith(PREFIXES)}
+        nested = {
+            name: params.pop(name) for name in list(params) if name.startswith(self._prefixes)
+        }
         if nested:
             # A new dict: clone compares parameters by identity.
             params["net_params"] = {**(params.get("net_params", self.net_params) or {}), **nested}
@@ -128,7 +135,7 @@ class NetParamsMixin:
 
     def _net_params(self, prefix: str) -> dict[str, Any]:
         """Double-underscore parameters of one prefix, without the prefix."""
-        return params_of_prefix(self.net_params, prefix)
+        return params_of_prefix(self.net_params, prefix, self._prefixes)
 
 
 class AcceleratorMixin:
@@ -150,15 +157,28 @@ class AcceleratorMixin:
         state: Any = super().__getstate__()
         return {**state, "accelerator": None}
 
+    def _params_to_store(self) -> dict[str, Any]:
+        """Parameters for a file, which holds no data and knows no processes."""
+        params = {**self.get_params(deep=False), "accelerator": None}  # type: ignore[attr-defined]
+        if isinstance(params.get("validation_split"), tuple):
+            warnings.warn(
+                "validation_split=(X_val, y_val) holds data, and no file of an estimator does; "
+                "what is loaded has validation_split=None.",
+                UserWarning,
+                stacklevel=2,
+            )
+            params["validation_split"] = None
+        return params
 
-def params_of_prefix(net_params: Mapping[str, Any] | None, prefix: str) -> dict[str, Any]:
+
+def params_of_prefix(
+    net_params: Mapping[str, Any] | None, prefix: str, known: tuple[str, ...]
+) -> dict[str, Any]:
     """Parameters of the dict ``net_params`` that start with one prefix, without it."""
     params = net_params or {}
-    unknown = [name for name in params if not str(name).startswith(PREFIXES)]
+    unknown = [name for name in params if not str(name).startswith(known)]
     if unknown:
-        raise ValueError(
-            f"net_params has the key {unknown[0]!r}; keys start with one of {PREFIXES}."
-        )
+        raise ValueError(f"net_params has the key {unknown[0]!r}; keys start with one of {known}.")
     return {
         name.removeprefix(prefix): value
         for name, value in params.items()
@@ -273,14 +293,38 @@ def _check_augmentation(estimator: Any) -> None:
             f"{estimator.embedding_dim} says that X holds token ids; use augmentation=None and, "
             "for example, embedding_dropout."
         )
-    for one in given if isinstance(given, list | tuple) else [given]:
-        if not hasattr(one, "augment"):
-            raise ValueError(f"augmentation={given!r} holds {one!r}, which has no method augment.")
+    several = given if isinstance(given, list | tuple) else [given]
+    for one in several:
+        if not hasattr(one, "augment") and not hasattr(one, "mix"):
+            raise ValueError(
+                f"augmentation={given!r} holds {one!r}, which has no method augment or mix."
+            )
         if estimator.return_sequences and getattr(one, "moves_time", False):
             raise ValueError(
                 f"augmentation={one!r} moves steps in time, and the answers of "
                 "return_sequences=True would not follow; use one that leaves them in place."
             )
+    _check_mixing(estimator, [one for one in several if hasattr(one, "mix")])
+
+
+def _check_mixing(estimator: Any, mixing: list[Any]) -> None:
+    """Check what does not go with sequences that are mixed."""
+    if len(mixing) > 1:
+        raise ValueError(
+            f"augmentation={estimator.augmentation!r} mixes sequences twice, and answers are mixed "
+            f"in pairs; leave one of {mixing!r}."
+        )
+    if mixing and estimator.return_sequences:
+        raise ValueError(
+            f"augmentation={mixing[0]!r} mixes two sequences whose steps do not correspond, and "
+            "return_sequences=True asks for an answer at every step; use one that changes each "
+            "sequence by itself, as Jitter."
+        )
+    if mixing and estimator.loss == "negative_binomial":
+        raise ValueError(
+            f"augmentation={mixing[0]!r} mixes the answers, and loss='negative_binomial' needs "
+            "counts, which their means are not; use another loss or augmentation."
+        )
 
 
 def spec_of_slots(estimator: Any) -> dict[str, Any]:

@@ -139,8 +139,8 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
 
     optimizer : str or class, default="adamw"
         Optimizer of :mod:`torch.optim`, by name or class. Its parameters are set as
-        ``optimizer__weight_decay`` and so on, see `net_params`. Weight decay spares biases and
-        recurrent weights.
+        ``optimizer__weight_decay`` and so on, see `net_params`. Weight decay spares biases,
+        norms and recurrent weights.
 
     lr : float, default=0.005
         Learning rate, per step. Values in ``(0, inf)``.
@@ -168,10 +168,18 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         twice. None trains on whole sequences. Values in ``[1, inf)``. Read more in the
         :ref:`User Guide <long_sequences>`.
 
-    augmentation : object with a method ``augment``, list of such objects or None, default=None
+    augmentation : object with a method ``augment`` or ``mix``, list of such or None, default=None
         Changes the sequences of every training batch at random, as :class:`skrnn.nn.Jitter`,
-        :class:`skrnn.nn.Scaling` and :class:`skrnn.nn.TimeWarp`; several are applied one after the
-        other. Not with `embedding_dim`. Read more in the :ref:`User Guide <regularisation>`.
+        :class:`skrnn.nn.Scaling`, :class:`skrnn.nn.TimeWarp` and :class:`skrnn.nn.Mixup`; several
+        are applied one after the other. Not with `embedding_dim`. Read more in the
+        :ref:`User Guide <regularisation>`.
+
+    weight_averaging : {"ema", "swa"} or None, default=None
+        Validate and keep a mean of weights instead of the last ones: ``"ema"``, an exponential
+        moving average over the steps, whose ``weight_averaging__decay`` is 0.999 at most, or
+        ``"swa"``, the mean over the ends of the last epochs, of which there are
+        ``weight_averaging__n_epochs``, or for a value below 1 this share of those so far; 0.25 by
+        default. Read more in the :ref:`User Guide <weight_averaging>`.
 
     max_time : float or None, default=None
         Seconds after which the training ends; the schedule is planned to end with it. Values in
@@ -220,8 +228,9 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         Callbacks, or pairs (name, callback), that run during training. They are cloned first.
 
     net_params : dict or None, default=None
-        Parameters with skorch's names: ``optimizer__*``, ``callbacks__name__*`` and
-        ``lr_schedule__*``. `set_params` and searches accept them directly.
+        Parameters with two underscores: ``optimizer__*``, ``callbacks__name__*``,
+        ``lr_schedule__*`` and ``weight_averaging__*``. `set_params` and searches accept them
+        directly.
 
     warm_start : bool, default=False
         Start `fit` from the weights of the last one, with the same features and targets.
@@ -382,6 +391,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         gradient_clip_value: float | None = 1.0,
         tbptt_steps: int | None = None,
         augmentation: Any = None,
+        weight_averaging: str | None = None,
         max_time: float | None = None,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
@@ -432,6 +442,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         self.gradient_clip_value = gradient_clip_value
         self.tbptt_steps = tbptt_steps
         self.augmentation = augmentation
+        self.weight_averaging = weight_averaging
         self.max_time = max_time
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

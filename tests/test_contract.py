@@ -54,6 +54,7 @@ STEPS: dict[str, dict[str, Any]] = {
         "augmentation": [Scaling(), TimeWarp(), Jitter()],
     },
     "convolutions of steps": {"frontend": "conv", "return_sequences": True},
+    "averaged": {"weight_averaging": "ema"},
     "chunks": {"tbptt_steps": 2},
     "several": {"n_estimators": 2},
     "several side by side": {"n_estimators": 2, "n_jobs": 2},

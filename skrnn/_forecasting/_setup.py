@@ -172,7 +172,7 @@ def model_options(
 
 def training_options(params: Mapping[str, Any]) -> TrainingOptions:
     """How to train."""
-    nested = {prefix: params_of_prefix(params["net_params"], prefix) for prefix in PREFIXES}
+    nested = {p: params_of_prefix(params["net_params"], p, PREFIXES) for p in PREFIXES}
     return TrainingOptions(**_same_names(TrainingOptions, params), nested=nested)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +18,11 @@ class Carried(ABC):
     """Something that reads one step after the other and remembers what it needs of them."""
 
     #: What the arrays of the state are called, in their order.
-    names: ClassVar[tuple[str, ...]] = ()
+    names: tuple[str, ...] = ()
 
     @abstractmethod
     def initial(self, n: int) -> State:
         """State of `n` sequences before their first step."""
-
-    def arrays(self, state: State) -> dict[str, NDArray[Any]]:
-        """Copies of the arrays of a state, by name."""
-        return {name: part.copy() for name, part in zip(self.names, state, strict=True)}
 
 
 def take(state: State, rows: Any) -> State:

@@ -164,7 +164,8 @@ def _cells(spec: Mapping[str, Any], weights: Arrays, name: str) -> list[Cell]:
 
 def shapes_of(spec: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Shapes of all weights of a network of built-in parts, by their names."""
-    size, shapes = spec["n_features"], {}
+    size: int = spec["n_features"]
+    shapes: dict[str, tuple[int, ...]] = {}
     if spec["embedding_dim"] is None:
         shapes = {"scaler.mean": (size,), "scaler.scale": (size,)}
     else:

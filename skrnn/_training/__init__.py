@@ -19,7 +19,12 @@ from skrnn._training._optimizers import (
 from skrnn._training._placement import Batch, home_of, one_ahead, sent, with_index
 from skrnn._training._processes import Alone, processes_of
 from skrnn._training._randomness import building, own_randomness
-from skrnn._training._state import device_or_cpu, network_from_state, network_to_state
+from skrnn._training._state import (
+    device_or_cpu,
+    network_from_state,
+    network_to_state,
+    with_weights,
+)
 from skrnn._training._threads import shared_cores
 
 __all__ = [
@@ -55,4 +60,5 @@ __all__ = [
     "split_holdout",
     "train",
     "with_index",
+    "with_weights",
 ]

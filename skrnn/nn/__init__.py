@@ -1,6 +1,6 @@
 """Recurrent networks in plain PyTorch: encoder, pooling and heads for padded batches."""
 
-from skrnn.nn.augmentation import Augmentation, Jitter, Scaling, TimeWarp
+from skrnn.nn.augmentation import Augmentation, Jitter, Mixing, Mixup, Scaling, TimeWarp
 from skrnn.nn.cells import CELLS, MAX_STEPS, CellLayer, CellLike, TorchLayer, make_layer
 from skrnn.nn.covariates import CovariateEmbedding
 from skrnn.nn.decoders import DECODERS, Decoder, DenseDecoder, SegmentDecoder
@@ -81,6 +81,8 @@ __all__ = [
     "Lengths",
     "MinGRULayer",
     "MinLSTMLayer",
+    "Mixing",
+    "Mixup",
     "MultilabelHead",
     "NegativeBinomialHead",
     "NetworkSpec",

@@ -15,12 +15,14 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from skrnn._persistence import FileMixin
+
 PADDING_ID = 0
 UNKNOWN_ID = 1
 _FIRST_TOKEN_ID = 2
 
 
-class SequenceTokenizer(TransformerMixin, BaseEstimator):
+class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
     r"""Turn texts into sequences of token ids.
 
     Texts are cut into tokens exactly as scikit-learn's

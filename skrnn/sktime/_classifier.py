@@ -112,10 +112,18 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         Train in chunks of this many steps, at whose start gradients stop: less memory for long
         series. None trains on whole ones. Values in ``[1, inf)``.
 
-    augmentation : object with a method ``augment``, list of such objects or None, default=None
+    augmentation : object with a method ``augment`` or ``mix``, list of such or None, default=None
         Changes the sequences of every training batch at random, as :class:`skrnn.nn.Jitter`,
-        :class:`skrnn.nn.Scaling` and :class:`skrnn.nn.TimeWarp`; several are applied one after the
-        other. Not with `embedding_dim`. Read more in the :ref:`User Guide <regularisation>`.
+        :class:`skrnn.nn.Scaling`, :class:`skrnn.nn.TimeWarp` and :class:`skrnn.nn.Mixup`; several
+        are applied one after the other. Not with `embedding_dim`. Read more in the
+        :ref:`User Guide <regularisation>`.
+
+    weight_averaging : {"ema", "swa"} or None, default=None
+        Validate and keep a mean of weights instead of the last ones: ``"ema"``, an exponential
+        moving average over the steps, whose ``weight_averaging__decay`` is 0.999 at most, or
+        ``"swa"``, the mean over the ends of the last epochs, of which there are
+        ``weight_averaging__n_epochs``, or for a value below 1 this share of those so far; 0.25 by
+        default. Read more in the :ref:`User Guide <weight_averaging>`.
 
     max_time : float or None, default=None
         Seconds after which the training ends. Values in ``(0, inf)``.
@@ -264,6 +272,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         gradient_clip_value: float | None = 1.0,
         tbptt_steps: int | None = None,
         augmentation: Any = None,
+        weight_averaging: str | None = None,
         max_time: float | None = None,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
@@ -309,6 +318,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         self.gradient_clip_value = gradient_clip_value
         self.tbptt_steps = tbptt_steps
         self.augmentation = augmentation
+        self.weight_averaging = weight_averaging
         self.max_time = max_time
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

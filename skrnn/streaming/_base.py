@@ -110,8 +110,7 @@ class Stream:
             Copies, whose first axis is that of the streams; "model" identifies the weights they
             belong to. `numpy.savez` and safetensors store them as they are.
         """
-        state = {"model": self._fingerprint(), "n_steps": self.n_steps}
-        return state | {name: array.copy() for name, array in self._named().items()}
+        return {name: array.copy() for name, array in self._known().items()}
 
     def load_state_dict(self: Self, state: Mapping[str, Any]) -> Self:
         """Go on from what :meth:`state_dict` gave.
@@ -132,7 +131,7 @@ class Stream:
             If the state is that of other weights, another number of streams, or no such state; the
             streams stay where they are then.
         """
-        known = {"model": self._fingerprint(), "n_steps": self._n_steps} | self._named()
+        known = self._known()
         if set(state) != set(known):
             odd = sorted(set(state) ^ set(known))
             raise ValueError(
@@ -187,9 +186,11 @@ class Stream:
                 named[f"paths.{name}"] = array
         return named
 
-    def _fingerprint(self) -> NDArray[np.uint8]:
-        digests = [network.digest[:8] for network in self._model.networks]
-        return np.frombuffer(b"".join(digests), dtype=np.uint8).copy()
+    def _known(self) -> dict[str, NDArray[Any]]:
+        """All that the state of these streams consists of, by name."""
+        digests = b"".join(network.digest[:8] for network in self._model.networks)
+        model: NDArray[Any] = np.frombuffer(digests, dtype=np.uint8)
+        return {"model": model, "n_steps": self._n_steps, **self._named()}
 
     def _advance(self, x: NDArray[Any], index: NDArray[np.intp] | None) -> None:
         networks = self._model.networks
