@@ -27,6 +27,7 @@ CONSTRAINTS: dict[str, Any] = {
     "input_dropout": [Interval(Real, 0, 1, closed="left")],
     "recurrent_dropout": [Interval(Real, 0, 1, closed="left")],
     "weight_dropout": [Interval(Real, 0, 1, closed="left")],
+    "memory_steps": [Interval(Integral, 2, None, closed="left"), None],
     "embedding_dropout": [Interval(Real, 0, 1, closed="left")],
     "pooling": [StrOptions(set(POOLINGS)), tuple, list],
     "attention_heads": [Interval(Integral, 1, None, closed="left")],
@@ -330,7 +331,8 @@ def _check_mixing(estimator: Any, mixing: list[Any]) -> None:
 def spec_of_slots(estimator: Any) -> dict[str, Any]:
     """Say what an estimator asks for beyond cells, layers and pooling, as in a spec."""
     names = ["input_dropout", "recurrent_dropout", "weight_dropout", "embedding_dropout"]
-    values = {name: getattr(estimator, name) for name in [*names, "attention_heads"]}
+    others = ["attention_heads", "memory_steps"]
+    values = {name: getattr(estimator, name) for name in [*names, *others]}
     return {**frontend_spec(estimator), **values}
 
 

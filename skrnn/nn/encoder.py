@@ -49,6 +49,10 @@ class RecurrentEncoder(nn.Module):
         Probability of dropping a feature of the hidden state, where the recurrent weights read it:
         the same ones at all steps of a sequence. Values in `[0, 1)`.
 
+    memory_steps : int or None, default=None
+        The largest number of steps over which something is to be remembered, as in
+        :func:`make_layer`. Values in `[2, inf)`.
+
     Attributes
     ----------
     output_size : int
@@ -99,19 +103,20 @@ class RecurrentEncoder(nn.Module):
         bidirectional: bool = False,
         weight_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        memory_steps: int | None = None,
     ) -> None:
         super().__init__()
-        drops = weight_dropout, recurrent_dropout
+        options = nonlinearity, weight_dropout, recurrent_dropout, memory_steps
         self.input_size = input_size
         self.num_directions = 2 if bidirectional else 1
         self.layers = nn.ModuleList()
         self.backward_layers = nn.ModuleList()
         size = input_size
         for width in _layer_sizes(hidden_size, num_layers):
-            layer = make_layer(cell, size, width, nonlinearity, *drops)
+            layer = make_layer(cell, size, width, *options)
             self.layers.append(layer)
             if bidirectional:
-                self.backward_layers.append(make_layer(cell, size, width, nonlinearity, *drops))
+                self.backward_layers.append(make_layer(cell, size, width, *options))
             size = layer.output_size * self.num_directions
         self.dropout = Dropout(dropout)
         self.output_size = size

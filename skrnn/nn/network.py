@@ -111,9 +111,9 @@ class SequenceNetwork(nn.Module):
             `n_features`, `head` (a name in `HEADS` or a head class) and `n_outputs`, and what
             differs from the defaults among `cell`, `hidden_size`, `num_layers`, `nonlinearity`,
             `bidirectional`, `dropout`, `input_dropout`, `embedding_dropout`, `recurrent_dropout`,
-            `weight_dropout`, `label_smoothing`, `pooling` (None: one output per time step) with
-            `attention_heads`,
-            `embedding_dim` with `vocabulary_size` (None: the input holds numbers, not token ids),
+            `weight_dropout`, `memory_steps`, `label_smoothing`, `pooling` (None: one output per
+            time step) with `attention_heads`, `embedding_dim` with `vocabulary_size` (None: the
+            input holds numbers, not token ids),
             `frontend` (None, a name in `FRONTENDS` or a class) with `frontend_stride` (None: its
             default), `quantiles` and `dtype` ("float32" or "float64").
 
@@ -158,6 +158,7 @@ class SequenceNetwork(nn.Module):
             bidirectional=full["bidirectional"],
             weight_dropout=full["weight_dropout"],
             recurrent_dropout=full["recurrent_dropout"],
+            memory_steps=full["memory_steps"],
         )
         size, pooling = encoder.output_size, None
         if full["pooling"] is not None:

@@ -30,6 +30,7 @@ class NetworkSpec(TypedDict):
     embedding_dropout: float
     recurrent_dropout: float
     weight_dropout: float
+    memory_steps: int | None
     label_smoothing: float
     pooling: str | Sequence[str] | None
     attention_heads: int
@@ -54,6 +55,7 @@ NETWORK_DEFAULTS: dict[str, object] = {
     "embedding_dropout": 0.0,
     "recurrent_dropout": 0.0,
     "weight_dropout": 0.0,
+    "memory_steps": None,
     "label_smoothing": 0.0,
     "pooling": ("mean", "max", "last"),
     "attention_heads": 1,

@@ -54,6 +54,12 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         `recurrent_dropout`, at the speed of the kernels. Of ``"lstm"``, ``"gru"`` and ``"rnn"``.
         Values in ``[0, 1)``.
 
+    memory_steps : int or None, default=None
+        The largest number of steps over which something is to be remembered, for sequences in which
+        what matters lies hundreds of steps apart: the gates of ``"lstm"``, ``"gru"``,
+        ``"mingru"`` and ``"minlstm"`` start to forget after 2 to so many steps. Values in
+        ``[2, inf)``. Read more in the :ref:`User Guide <long_sequences>`.
+
     pooling : str or tuple of str, default=("mean", "max", "last")
         How the states of a sequence become one vector: ``"mean"``, ``"max"``, ``"last"``,
         ``"attention"``, or several of them, concatenated.
@@ -255,6 +261,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         input_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        memory_steps: int | None = None,
         pooling: str | tuple[str, ...] = ("mean", "max", "last"),
         attention_heads: int = 1,
         embedding_dim: int | None = None,
@@ -301,6 +308,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         self.input_dropout = input_dropout
         self.recurrent_dropout = recurrent_dropout
         self.weight_dropout = weight_dropout
+        self.memory_steps = memory_steps
         self.pooling = pooling
         self.attention_heads = attention_heads
         self.embedding_dim = embedding_dim
