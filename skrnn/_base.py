@@ -19,6 +19,7 @@ from skrnn._parameters import (
     NetParamsMixin,
     check_combinations,
     numpy_dtype,
+    reads_forward_only,
     resolve_frontend,
     spec_of_slots,
     torch_dtype,
@@ -27,11 +28,13 @@ from skrnn._persistence import FileMixin
 from skrnn._stored import AnySequences, StoredSequences
 from skrnn._stores import targets_beside
 from skrnn._targets import Samples, check_weights, compared, split_steps
+from skrnn._times import find_channel, without_time
 from skrnn._training import (
     ScikitLearnBridge,
     SequenceDataset,
     TrainingPlan,
     building,
+    learn_times,
     processes_of,
     resolve_optimizer,
     resolve_precision,
@@ -200,6 +203,7 @@ class RecurrentEstimator(
         embedding_dim = self.embedding_dim if reset else self._spec["embedding_dim"]
         dtype = self.dtype if reset else self._spec["dtype"]
         per_step = self.return_sequences if reset else self._per_step
+        masked = self.missing == "mask" if reset else self._spec["missing"] == "mask"
         tokens = embedding_dim is not None
         sequences = validate_sequences(
             self,
@@ -207,12 +211,14 @@ class RecurrentEstimator(
             reset=reset,
             dtype=np.float64 if tokens else numpy_dtype(dtype),
             n_channels=self.n_channels,
+            allow_nan=masked,
             # Labelling no steps at all is no question, predicting from none is.
             allow_empty=self.empty == "zero_state" or (per_step and not fitting),
             tokens=tokens,
             scale_warning=not (self.standardize or tokens),
             stored=True,
             keep_targets=fitting,
+            time_channel=self.time_channel if reset else self._spec["time_channel"],
         )
         if tokens:
             self._check_vocabulary(sequences, reset)
@@ -281,6 +287,8 @@ class RecurrentEstimator(
             "pooling": None if self.return_sequences else pooling,
             "embedding_dim": self.embedding_dim,
             "vocabulary_size": getattr(self, "vocabulary_size_", None),
+            "missing": "mask" if self.missing == "mask" else None,
+            "time_channel": self._time_channel(),
             **spec_of_slots(self),
             "dtype": self.dtype,
             **self._head_spec(),
@@ -290,14 +298,24 @@ class RecurrentEstimator(
         with building():
             network = SequenceNetwork.build(self._spec)
         if self.standardize and network.scaler is not None:
-            network.scaler.set(*samples.moments())
+            network.scaler.set(*without_time(samples.moments(), self._spec["time_channel"]))
+        if network.irregular is not None:
+            learn_times(network.irregular, self._inputs_of(samples))
         self._learn_scale(samples, network.head)
         network.head.initialize(torch.as_tensor(self._encode_target(samples)))
         return network
 
+    def _time_channel(self) -> int | None:
+        """Position of the feature that holds times."""
+        names = getattr(self, "feature_names_in_", None)
+        # Those of rows are names of steps.
+        names = names if names is not None and len(names) == self.n_channels_in_ else None
+        return find_channel(self.time_channel, self.n_channels_in_, names)
+
     def _reads_both_ways(self) -> bool:
         if self.bidirectional == "auto":
-            return not self.return_sequences and self.tbptt_steps is None
+            one_way = self.tbptt_steps is not None or reads_forward_only(self.cell)
+            return not (self.return_sequences or one_way)
         return bool(self.bidirectional)
 
     def _learn_scale(self, samples: Samples, head: Any) -> None:
@@ -388,6 +406,15 @@ class RecurrentEstimator(
             device=self.net_.device,
         )
 
+    def _inputs_of(self, samples: Samples) -> SequenceDataset:
+        """Sequences and weights without targets, on the CPU."""
+        return SequenceDataset(
+            samples.sequences,
+            weight=samples.weight,
+            per_step=samples.per_step,
+            dtype=torch_dtype(self.dtype),
+        )
+
     def _calibrate(self, validation: Samples | None) -> None:
         """Learn from the validation part after training; nothing by default."""
 
@@ -397,6 +424,6 @@ class RecurrentEstimator(
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = self.n_channels is not None
+        tags.input_tags.allow_nan = self.n_channels is not None or self.missing == "mask"
         tags.non_deterministic = False
         return tags

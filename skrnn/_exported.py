@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from sklearn.base import is_classifier
 from skrnn._numpy.model import prefix_of
 from skrnn.nn.specs import NETWORK_DEFAULTS
 
-__all__ = ["arrays_of", "options_of"]
+__all__ = ["arrays_of", "check_plain", "options_of"]
 
 #: What of the specification of a network its answers depend on.
 USED = (
@@ -31,6 +32,14 @@ USED = (
     "quantiles",
     "dtype",
 )
+
+
+def check_plain(spec: Mapping[str, Any], verb: str) -> None:
+    """Refuse what is computed by torch alone."""
+    for name in ("cell", "missing", "time_channel"):
+        value = spec.get(name)
+        if value is not None and (name != "cell" or value == "grud"):
+            raise ValueError(f"a network with {name}={value!r} cannot {verb} yet; predict with it.")
 
 
 def options_of(estimator: Any) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from skrnn.nn import CELLS, FRONTENDS, POOLINGS
+from skrnn.nn import CELLS, FRONTENDS, OBSERVING_CELLS, POOLINGS
 from skrnn.nn.specs import DTYPES
 
 CONSTRAINTS: dict[str, Any] = {
-    "cell": [StrOptions(set(CELLS)), type],
+    "cell": [StrOptions({*CELLS, *OBSERVING_CELLS}), type],
     "hidden_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
     "num_layers": [Interval(Integral, 1, None, closed="left")],
     "nonlinearity": [StrOptions({"tanh", "relu"})],
@@ -36,6 +36,8 @@ CONSTRAINTS: dict[str, Any] = {
     "frontend": [StrOptions({*FRONTENDS, "auto"}), callable, None],
     "return_sequences": ["boolean"],
     "standardize": ["boolean"],
+    "missing": [StrOptions({"error", "mask"})],
+    "time_channel": [Integral, str, None],
     "n_channels": [Interval(Integral, 1, None, closed="left"), None],
     "n_estimators": [Interval(Integral, 1, None, closed="left")],
     "n_jobs": [Integral, None],
@@ -221,6 +223,8 @@ def check_combinations(estimator: Any) -> None:
         _check_whole_sequences(estimator)
     _check_frontend(estimator)
     _check_augmentation(estimator)
+    _check_decay(estimator)
+    _check_irregular(estimator)
     schedule = estimator.lr_schedule
     if inspect.isclass(schedule) and not issubclass(schedule, torch.optim.lr_scheduler.LRScheduler):
         raise ValueError(f"lr_schedule={schedule!r} is not a torch learning-rate scheduler class.")
@@ -328,6 +332,49 @@ def _check_mixing(estimator: Any, mixing: list[Any]) -> None:
         )
 
 
+def _check_decay(estimator: Any) -> None:
+    """Check what does not go with a cell that decays between observations."""
+    cell = estimator.cell
+    if reads_forward_only(cell):
+        if estimator.missing != "mask":
+            raise ValueError(
+                f"cell={cell!r} reads which values were observed, and when; set missing='mask' (X "
+                "may be complete), or use another cell, as 'gru'."
+            )
+        if estimator.bidirectional != "auto" and estimator.bidirectional:
+            raise ValueError(
+                f"cell={cell!r} decays with the time since earlier observations and reads forward "
+                "only; leave bidirectional at 'auto', or use another cell with missing='mask'."
+            )
+        if estimator.frontend not in (None, "auto"):
+            raise ValueError(
+                f"cell={cell!r} reads values and masks themselves, got frontend="
+                f"{estimator.frontend!r}; use frontend=None, or another cell."
+            )
+
+
+def _check_irregular(estimator: Any) -> None:
+    """Check what does not go with missing values and time stamps."""
+    asked = {
+        "missing": estimator.missing == "mask",
+        "time_channel": estimator.time_channel is not None,
+    }
+    for name in (name for name, is_asked in asked.items() if is_asked):
+        value = getattr(estimator, name)
+        if estimator.embedding_dim is not None:
+            raise ValueError(
+                f"{name}={value!r} is for numbers, and embedding_dim={estimator.embedding_dim} "
+                "says that X holds token ids; leave one of them at its default."
+            )
+        given = estimator.augmentation
+        for one in given if isinstance(given, list | tuple) else [given]:
+            if getattr(one, "moves_time", False) or hasattr(one, "mix"):
+                raise ValueError(
+                    f"augmentation={one!r} takes values from between steps or sequences, which "
+                    f"does not go with {name}={value!r}; use one that changes values in place."
+                )
+
+
 def spec_of_slots(estimator: Any) -> dict[str, Any]:
     """Say what an estimator asks for beyond cells, layers and pooling, as in a spec."""
     names = ["input_dropout", "recurrent_dropout", "weight_dropout", "embedding_dropout"]
@@ -336,12 +383,18 @@ def spec_of_slots(estimator: Any) -> dict[str, Any]:
     return {**frontend_spec(estimator), **values}
 
 
+def reads_forward_only(cell: Any) -> bool:
+    """Whether a cell must not read sequences from their end."""
+    return isinstance(cell, str) and cell in OBSERVING_CELLS
+
+
 def resolve_frontend(estimator: Any, lengths: NDArray[np.integer]) -> dict[str, Any]:
     """Say what front end an estimator gets with sequences of these lengths, as in a spec."""
     frontend, median = estimator.frontend, float(np.median(lengths))
     if frontend == "auto":
         as_they_are = (
             median <= SHORT_SEQUENCE
+            or reads_forward_only(estimator.cell)
             or estimator.return_sequences
             or estimator.tbptt_steps is not None
             or estimator.embedding_dim is not None

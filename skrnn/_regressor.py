@@ -46,10 +46,11 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
 
     Parameters
     ----------
-    cell : {"lstm", "gru", "rnn", "mingru", "minlstm"} or class, default="lstm"
+    cell : {"lstm", "gru", "rnn", "mingru", "minlstm", "grud"} or class, default="lstm"
         Recurrent layer, as in :class:`torch.nn.LSTM`, :class:`torch.nn.GRU` and
         :class:`torch.nn.RNN`; or a minimal one, which trains faster on long sequences, as in
-        :class:`skrnn.nn.MinGRULayer` and :class:`skrnn.nn.MinLSTMLayer`. A class is called with
+        :class:`skrnn.nn.MinGRULayer` and :class:`skrnn.nn.MinLSTMLayer`; or with ``missing="mask"``
+        :class:`skrnn.nn.GRUDLayer`, which decays between observations. A class is called with
         ``(input_size, hidden_size)`` and steps like :class:`torch.nn.LSTMCell`, or is a
         :class:`skrnn.nn.RecurrentLayer`.
 
@@ -130,6 +131,18 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
     standardize : bool, default=True
         Bring every feature to mean 0 and standard deviation 1 inside the network, with the
         statistics of the training part. Unused with `embedding_dim`.
+
+    missing : {"error", "mask"}, default="error"
+        What NaN inside a sequence is: an error, or a missing value. With ``"mask"`` the network
+        reads every feature as three: its value, the last observed one where it is missing (its mean
+        before the first); whether it was observed; and the time since its last observation. Not
+        with `embedding_dim`. Read more in the :ref:`User Guide <irregular>`.
+
+    time_channel : int, str or None, default=None
+        The feature that holds the time stamp of every step, by position or name, for steps at
+        irregular times. Stamps must not decrease; the network reads the times between steps, not
+        the stamps. None: steps are one unit of time apart. Read more in the
+        :ref:`User Guide <irregular>`.
 
     n_channels : int or None, default=None
         With a number, 2-D X holds folded sequences: row ``i`` is a sequence of shape
@@ -387,6 +400,8 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         frontend: str | Callable | None = None,
         return_sequences: bool = False,
         standardize: bool = True,
+        missing: str = "error",
+        time_channel: int | str | None = None,
         n_channels: int | None = None,
         empty: str = "error",
         n_estimators: int = 1,
@@ -439,6 +454,8 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         self.frontend = frontend
         self.return_sequences = return_sequences
         self.standardize = standardize
+        self.missing = missing
+        self.time_channel = time_channel
         self.n_channels = n_channels
         self.empty = empty
         self.n_estimators = n_estimators

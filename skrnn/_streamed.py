@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from skrnn._exported import arrays_of, options_of
+from skrnn._exported import arrays_of, check_plain, options_of
 from skrnn._numpy.carried import State, take
 from skrnn._numpy.cells import Cell
 from skrnn._numpy.model import Model
@@ -56,6 +56,7 @@ def _check_causal(estimator: Any) -> None:
             f"the front end {estimator.frontend!r} reads several steps at once and cannot answer "
             "after each; fit with frontend=None."
         )
+    check_plain(spec, "stream")
 
 
 class OwnLayer(Cell):

@@ -20,6 +20,7 @@ from skrnn._containers import (
 from skrnn._sequences import Sequences
 from skrnn._stored import AnySequences, Store, StoredSequences
 from skrnn._stores import find_store, folded
+from skrnn._times import check_times, find_channel, from_start
 from skrnn._windows import Windows
 
 # Above this many features per step for each time step the axes are probably swapped.
@@ -43,6 +44,7 @@ def validate_sequences(
     scale_warning: bool = False,
     stored: bool = False,
     keep_targets: bool = False,
+    time_channel: int | str | None = None,
 ) -> AnySequences:
     """Convert and check X, and set or check the estimator's input attributes.
 
@@ -83,6 +85,10 @@ def validate_sequences(
     keep_targets : bool, default=False
         Keep the targets that come with the items of a data set.
 
+    time_channel : int, str or None, default=None
+        The feature that holds the time stamps of steps, which must not decrease. They are then
+        counted from the start of each sequence.
+
     Returns
     -------
     sequences : Sequences or StoredSequences
@@ -99,19 +105,23 @@ def validate_sequences(
     """
     name = type(estimator).__name__
     store = None
+    # Large time stamps are not to lose their differences before these are taken.
+    exact = dtype if time_channel is None else np.float64
     if stored:
         store = find_store(
-            X, name, dtype, n_channels=n_channels, tokens=tokens, keep_targets=keep_targets
+            X, name, exact, n_channels=n_channels, tokens=tokens, keep_targets=keep_targets
         )
     sequences: AnySequences
     if store is None:
-        sequences = _from_memory(estimator, X, reset, dtype, n_channels, tokens)
-        _check_finite(sequences, name, dtype, allow_nan)
+        sequences = _from_memory(estimator, X, reset, exact, n_channels, tokens)
+        if time_channel is not None:
+            sequences = _timed(sequences, time_channel, dtype)
+        _check_finite(sequences, name, dtype, allow_nan, masks=hasattr(estimator, "missing"))
         sequences = _as_tokens(sequences) if tokens else sequences
     else:
         if store.form == "rows" and not _reads_any_width(estimator, reset):
             validate_data(estimator, X, reset=reset, skip_check_array=True)
-        sequences = _read_through(store, name, dtype, allow_nan, tokens)
+        sequences = _read_through(store, name, dtype, allow_nan, tokens, time_channel)
     _check_lengths(sequences, allow_empty, reset)
     _check_features(estimator, sequences, reset)
     if scale_warning:
@@ -134,14 +144,35 @@ def _from_memory(
         return _from_2d(estimator, sequences, reset, dtype, n_channels)
 
 
+def _timed(sequences: Sequences, time_channel: int | str, dtype: Any, first: int = 0) -> Sequences:
+    """Check the times of the steps, and count them from the start of each sequence."""
+    sequences = sequences.packed()
+    channel = find_channel(time_channel, sequences.n_features, sequences.feature_names)
+    assert channel is not None
+    check_times(sequences, channel, first)
+    timed = from_start(sequences, channel)
+    # What does not fit is found later, with its position.
+    with np.errstate(over="ignore"):
+        return timed.with_values(timed.values.astype(dtype, copy=False))
+
+
 def _read_through(
-    store: Store, name: str, dtype: Any, allow_nan: bool, tokens: bool
+    store: Store,
+    name: str,
+    dtype: Any,
+    allow_nan: bool,
+    tokens: bool,
+    time_channel: int | str | None,
 ) -> StoredSequences:
     """Read a store once: check its values, and learn what is needed before the training."""
     lengths, largest, largest_in = [], -1.0, 0
+    channel = None
     for first, block in store.blocks():
         block = replace(block, feature_names=store.feature_names)
-        _check_finite(block, name, dtype, allow_nan, first)
+        if time_channel is not None:
+            channel = find_channel(time_channel, block.n_features, block.feature_names)
+            block = _timed(block, time_channel, dtype, first)
+        _check_finite(block, name, dtype, allow_nan, first, masks=True)
         block = _as_tokens(block, first) if tokens else block
         lengths.append(block.lengths)
         peak = block.peak()
@@ -152,7 +183,8 @@ def _read_through(
             f"Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required by {name}."
         )
     joined = np.concatenate(lengths)
-    return StoredSequences(store, np.arange(len(joined)), joined, largest, largest_in, tokens)
+    samples = np.arange(len(joined))
+    return StoredSequences(store, samples, joined, largest, largest_in, tokens, channel)
 
 
 def _as_tokens(sequences: Sequences, first: int = 0) -> Sequences:
@@ -235,7 +267,12 @@ def _check_lengths(sequences: AnySequences, allow_empty: bool, reset: bool) -> N
 
 
 def _check_finite(
-    sequences: Sequences, name: str, dtype: Any, allow_nan: bool, first: int = 0
+    sequences: Sequences,
+    name: str,
+    dtype: Any,
+    allow_nan: bool,
+    first: int = 0,
+    masks: bool = False,
 ) -> None:
     values = sequences.values
     with np.errstate(over="ignore", invalid="ignore"):
@@ -255,9 +292,10 @@ def _check_finite(
     column = feature if names is None else repr(names[feature])
     where = f"sequence {first + i}, step {step}, feature {column}"
     if np.isnan(row[feature]):
+        instead = ", or let the network read what was observed with missing='mask'" if masks else ""
         raise ValueError(
             f"Input X contains NaN at {where}. {name} does not accept missing values inside a "
-            "sequence; fill them with skrnn.preprocessing.SequenceImputer."
+            f"sequence; fill them with skrnn.preprocessing.SequenceImputer{instead}."
         )
     raise ValueError(
         f"Input X contains infinity or a value too large for {np.dtype(dtype)!r} at {where}."

@@ -360,6 +360,8 @@ def test_what_cannot_stream_says_why(ragged: list, labels: Any, numbers: Any) ->
         both_ways.stream()
     with pytest.raises(ValueError, match="front end 'patch' reads several steps"):
         RNNClassifier(frontend="patch", **ONE_WAY).fit(ragged, labels).stream()
+    with pytest.raises(ValueError, match="missing='mask' cannot stream"):
+        RNNClassifier(missing="mask", **ONE_WAY).fit(ragged, labels).stream()
     with pytest.raises(ValueError, match="Memoryless returns no state"):
         RNNRegressor(cell=Memoryless, **ONE_WAY).fit(ragged, numbers).stream()
     model = RNNRegressor(cell=Counting, return_sequences=True, **TINY)

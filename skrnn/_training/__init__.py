@@ -4,6 +4,7 @@ from skrnn._training._attention import attention_weights
 from skrnn._training._batches import DealtBatches, OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import BestWeights, ScikitLearnBridge, StopTraining
 from skrnn._training._holdout import split_holdout
+from skrnn._training._irregular import learn_times
 from skrnn._training._loop import Outcome, TrainingPlan, train
 from skrnn._training._net import (
     SequenceNetClassifier,
@@ -47,6 +48,7 @@ __all__ = [
     "building",
     "device_or_cpu",
     "home_of",
+    "learn_times",
     "network_from_state",
     "network_to_state",
     "one_ahead",

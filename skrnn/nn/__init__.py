@@ -1,7 +1,15 @@
 """Recurrent networks in plain PyTorch: encoder, pooling and heads for padded batches."""
 
 from skrnn.nn.augmentation import Augmentation, Jitter, Mixing, Mixup, Scaling, TimeWarp
-from skrnn.nn.cells import CELLS, MAX_STEPS, CellLayer, CellLike, TorchLayer, make_layer
+from skrnn.nn.cells import (
+    CELLS,
+    MAX_STEPS,
+    OBSERVING_CELLS,
+    CellLayer,
+    CellLike,
+    TorchLayer,
+    make_layer,
+)
 from skrnn.nn.covariates import CovariateEmbedding
 from skrnn.nn.decoders import DECODERS, Decoder, DenseDecoder, SegmentDecoder
 from skrnn.nn.encoder import RecurrentEncoder
@@ -15,6 +23,7 @@ from skrnn.nn.frontends import (
     TokenEmbedding,
     make_frontend,
 )
+from skrnn.nn.grud import GRUDLayer
 from skrnn.nn.heads import (
     DEFAULT_QUANTILES,
     HEADS,
@@ -32,6 +41,7 @@ from skrnn.nn.heads import (
     StudentTHead,
     make_head,
 )
+from skrnn.nn.irregular import IrregularInput
 from skrnn.nn.layers import EncoderState, RecurrentLayer, State
 from skrnn.nn.lengths import (
     Lengths,
@@ -56,6 +66,7 @@ __all__ = [
     "FRONTENDS",
     "HEADS",
     "MAX_STEPS",
+    "OBSERVING_CELLS",
     "POOLINGS",
     "SCALINGS",
     "Augmentation",
@@ -75,8 +86,10 @@ __all__ = [
     "ForecastSpec",
     "Frontend",
     "FrontendLike",
+    "GRUDLayer",
     "Head",
     "HeadLike",
+    "IrregularInput",
     "Jitter",
     "Lengths",
     "MinGRULayer",

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from skrnn.nn.dropped import DroppedRun, check_share
 from skrnn.nn.gru_cpu import run_on_cpu
+from skrnn.nn.grud import GRUDLayer
 from skrnn.nn.layers import RecurrentLayer, State, draw_keeping
 from skrnn.nn.minimal import MinGRULayer, MinLSTMLayer
 
 __all__ = [
     "CELLS",
     "MAX_STEPS",
+    "OBSERVING_CELLS",
     "CellLayer",
     "CellLike",
     "RecurrentLayer",
@@ -290,6 +292,10 @@ CELLS: dict[str, Callable[..., RecurrentLayer]] = {
 }
 
 
+#: The cells that read what an :class:`IrregularInput` with a mask makes, by name.
+OBSERVING_CELLS: dict[str, Callable[[int, int], RecurrentLayer]] = {"grud": GRUDLayer}
+
+
 #: The cells whose state goes through weights that can be dropped, and those with a gate to keep it.
 DROPPING = ("gru", "lstm", "rnn")
 KEEPING = ("gru", "lstm", "mingru", "minlstm")
@@ -308,9 +314,10 @@ def make_layer(
 
     Parameters
     ----------
-    cell : {"lstm", "gru", "rnn", "mingru", "minlstm"} or callable
-        A name in `CELLS`, or a class called with `(input_size, hidden_size)`: a
-        :class:`RecurrentLayer`, or a step cell such as :class:`torch.nn.GRUCell`.
+    cell : {"lstm", "gru", "rnn", "mingru", "minlstm", "grud"} or callable
+        A name in `CELLS` or `OBSERVING_CELLS`, or a class called with
+        `(input_size, hidden_size)`: a :class:`RecurrentLayer`, or a step cell such as
+        :class:`torch.nn.GRUCell`.
 
     input_size : int
         Number of features per time step. Values in `[1, inf)`.
@@ -366,13 +373,14 @@ def make_layer(
             f"cell={cell!r}; use one of these cells, or leave it at None."
         )
     if isinstance(cell, str):
-        if cell not in CELLS:
-            names = ", ".join(repr(name) for name in sorted(CELLS))
+        known = {**CELLS, **OBSERVING_CELLS}
+        if cell not in known:
+            names = ", ".join(repr(name) for name in sorted(known))
             raise ValueError(f"unknown cell {cell!r}: expected one of {names}, or a cell class.")
         options: dict[str, Any] = {"nonlinearity": nonlinearity} if cell == "rnn" else {}
         if memory_steps is not None:
             options["memory_steps"] = memory_steps
-        return CELLS[cell](input_size, hidden_size, **options, **drops)
+        return known[cell](input_size, hidden_size, **options, **drops)
     if isinstance(cell, nn.Module) or not callable(cell):
         raise TypeError(
             f"cell must be a name or a class called with (input_size, hidden_size), got the "

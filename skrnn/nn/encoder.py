@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from skrnn.nn.cells import CellLike, make_layer
+from skrnn.nn.cells import OBSERVING_CELLS, CellLike, make_layer
 from skrnn.nn.layers import EncoderState
 from skrnn.nn.lengths import Lengths, ValidSteps
 from skrnn.nn.randomness import Dropout
@@ -30,8 +30,10 @@ class RecurrentEncoder(nn.Module):
     num_layers : int, default=1
         Number of layers. With a tuple for `hidden_size`, 1 or its length.
 
-    cell : {"lstm", "gru", "rnn", "mingru", "minlstm"} or callable, default="lstm"
+    cell : {"lstm", "gru", "rnn", "mingru", "minlstm", "grud"} or callable, default="lstm"
         The recurrent cell: a name in `CELLS`, or a class called with `(input_size, hidden_size)`.
+        "grud" reads what :class:`IrregularInput` makes, in one direction, and layers above its own
+        are those of "gru".
 
     nonlinearity : {"tanh", "relu"}, default="tanh"
         Activation of the cell "rnn"; the others ignore it.
@@ -107,6 +109,12 @@ class RecurrentEncoder(nn.Module):
     ) -> None:
         super().__init__()
         options = nonlinearity, weight_dropout, recurrent_dropout, memory_steps
+        observes = isinstance(cell, str) and cell in OBSERVING_CELLS
+        if observes and bidirectional:
+            raise ValueError(
+                f"cell={cell!r} decays with the time since observations before a step, which there "
+                "are none of when reading backwards; make it with bidirectional=False."
+            )
         self.input_size = input_size
         self.num_directions = 2 if bidirectional else 1
         self.layers = nn.ModuleList()
@@ -118,6 +126,8 @@ class RecurrentEncoder(nn.Module):
             if bidirectional:
                 self.backward_layers.append(make_layer(cell, size, width, *options))
             size = layer.output_size * self.num_directions
+            # States are never missing.
+            cell = "gru" if observes else cell
         self.dropout = Dropout(dropout)
         self.output_size = size
 

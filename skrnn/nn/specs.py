@@ -36,6 +36,8 @@ class NetworkSpec(TypedDict):
     attention_heads: int
     embedding_dim: int | None
     vocabulary_size: int | None
+    missing: str | None
+    time_channel: int | None
     frontend: FrontendLike | None
     frontend_stride: int | None
     head: HeadLike
@@ -61,6 +63,8 @@ NETWORK_DEFAULTS: dict[str, object] = {
     "attention_heads": 1,
     "embedding_dim": None,
     "vocabulary_size": None,
+    "missing": None,
+    "time_channel": None,
     "frontend": None,
     "frontend_stride": None,
     "quantiles": DEFAULT_QUANTILES,

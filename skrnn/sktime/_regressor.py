@@ -19,7 +19,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
 
     Parameters
     ----------
-    cell : {"lstm", "gru", "rnn", "mingru", "minlstm"} or class, default="lstm"
+    cell : {"lstm", "gru", "rnn", "mingru", "minlstm", "grud"} or class, default="lstm"
         Recurrent layer: a name, a step cell class or a :class:`skrnn.nn.RecurrentLayer` class.
 
     hidden_size : int or tuple of int, default=64
@@ -87,6 +87,18 @@ class RNNRegressor(TwinMixin, BaseRegressor):
 
     standardize : bool, default=True
         Bring every feature to mean 0 and standard deviation 1 inside the network.
+
+    missing : {"error", "mask"}, default="error"
+        What NaN inside a sequence is: an error, or a missing value. With ``"mask"`` the network
+        reads every feature as three: its value, the last observed one where it is missing (its mean
+        before the first); whether it was observed; and the time since its last observation. Not
+        with `embedding_dim`. Read more in the :ref:`User Guide <irregular>`.
+
+    time_channel : int, str or None, default=None
+        The dimension that holds the time stamp of every step, by position or name, for steps at
+        irregular times. Stamps must not decrease; the network reads the times between steps, not
+        the stamps. None: steps are one unit of time apart. Read more in the
+        :ref:`User Guide <irregular>`.
 
     empty : {"error", "zero_state"}, default="error"
         What to do with a series of no steps: refuse it, or answer from the zero state.
@@ -273,6 +285,8 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         embedding_dropout: float = 0.0,
         frontend: str | Callable | None = None,
         standardize: bool = True,
+        missing: str = "error",
+        time_channel: int | str | None = None,
         empty: str = "error",
         n_estimators: int = 1,
         optimizer: str | type = "adamw",
@@ -322,6 +336,8 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         self.embedding_dropout = embedding_dropout
         self.frontend = frontend
         self.standardize = standardize
+        self.missing = missing
+        self.time_channel = time_channel
         self.empty = empty
         self.n_estimators = n_estimators
         self.optimizer = optimizer

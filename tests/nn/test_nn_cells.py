@@ -180,7 +180,7 @@ def test_relu_is_for_the_plain_cell():
 
 
 def test_f072_unknown_cell_lists_the_names():
-    names = "'gru', 'lstm', 'mingru', 'minlstm', 'rnn'"
+    names = "'gru', 'grud', 'lstm', 'mingru', 'minlstm', 'rnn'"
     with pytest.raises(ValueError, match=f"unknown cell 'ltsm': expected one of {names}, or"):
         make_layer("ltsm", 2, 3)
     with pytest.raises(ValueError, match="cell must be 'gru', 'lstm' or 'rnn', got 'ltsm'"):
