@@ -15,13 +15,16 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skrnn._base import RecurrentEstimator
-from skrnn._conformal import MAX_VALUES, Residuals, values_needed
+from skrnn._conformal import Residuals
+from skrnn._numpy.calibration import complaint, levels_of
 from skrnn._parameters import CONSTRAINTS
 from skrnn._sequences import Layout
 from skrnn._stores import targets_beside
+from skrnn._streamed import streamed
 from skrnn._targets import Samples, TargetScaling, check_numbers
 from skrnn._training import SequenceNetRegressor
 from skrnn.metrics import sequence_r2_score
+from skrnn.streaming import RegressorStream
 
 LOSSES = (
     "squared_error",
@@ -675,14 +678,11 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
             With ``calibrate=True``, if no sequences were held out to calibrate with, or fewer than
             ``2 / (1 - coverage) - 1``. Such intervals cover less than asked, often by far.
         """
-        levels = np.atleast_1d(np.asarray(coverage, dtype=np.float64))
-        if ((levels <= 0) | (levels >= 1)).any():
-            raise ValueError(f"coverage must lie in (0, 1), got {coverage!r}.")
+        both = levels_of(coverage)
         raw, sequences = self._run(X)
-        both = np.concatenate([(1 - levels) / 2, (1 + levels) / 2])
         bounds = self._quantiles(raw, both)
         self._warn_calibration(both, "intervals", f"coverage={coverage}")
-        bounds = bounds.reshape(*bounds.shape[:-1], 2, len(levels))
+        bounds = bounds.reshape(*bounds.shape[:-1], 2, len(both) // 2)
         if np.ndim(coverage) == 0:
             bounds = bounds[..., 0]
         bounds = bounds[:, 0] if self._y_is_1d else bounds
@@ -714,6 +714,35 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
             true = self._true_steps(X, y)
             return float(sequence_r2_score(true, self.predict(X), sample_weight=sample_weight))
         return super().score(X, y, sample_weight=sample_weight)
+
+    def stream(self, n_streams: int = 1) -> RegressorStream:
+        """Answer while sequences are running, in constant time and memory per step.
+
+        Only of a network that reads forward: fit with ``bidirectional=False``, unless
+        ``return_sequences=True`` does so by itself, and with ``frontend=None``. Read more in the
+        :ref:`User Guide <streaming>`.
+
+        Parameters
+        ----------
+        n_streams : int, default=1
+            Number of sequences that are read side by side. Values in ``[1, inf)``.
+
+        Returns
+        -------
+        stream : skrnn.streaming.RegressorStream
+            Its ``step`` reads a time step of each sequence and gives what `predict` gives for the
+            steps so far, with ``return_sequences=True`` for the newest of them. It keeps the
+            weights of now, whatever becomes of the estimator.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+
+        ValueError
+            If something stands against reading step by step; the message names it.
+        """
+        return RegressorStream(streamed(self), n_streams)
 
     # -- what the base asks for ---------------------------------------------------------------
 
@@ -804,31 +833,11 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
 
     def _warn_calibration(self, alpha: NDArray, what: str, asked: str) -> None:
         """Warn where nothing, or too little, was held out to calibrate these levels with."""
-        needed = values_needed(alpha) if len(alpha) else 0
-        if not self.calibrate or self.n_calibration_ >= max(needed, 1):
-            return
-        if self.n_calibration_ == 0:
-            message = (
-                f"these {what} are the network's own and were not calibrated, because no sequences "
-                "were held out; on small data they cover far less than they claim. Fit with "
-                "early_stopping=True or validation_split=..., or take them as they are with "
-                "calibrate=False."
-            )
-        else:
-            message = (
-                f"{asked} needs {needed} held-out sequences and there are {self.n_calibration_}; "
-                f"the largest errors seen stand in for the outermost {what}, which may cover less "
-                f"than asked. {_way_out(needed)}"
-            )
-        warnings.warn(message, UserWarning, stacklevel=3)
+        message = complaint(self.n_calibration_, alpha, what, asked)
+        if self.calibrate and message is not None:
+            warnings.warn(message, UserWarning, stacklevel=3)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-
-def _way_out(needed: int) -> str:
-    if needed > MAX_VALUES:
-        return f"At most {MAX_VALUES} are used, so ask for less."
-    return "Hold out more with validation_fraction or validation_split, or ask for less."
