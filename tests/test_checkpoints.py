@@ -103,9 +103,7 @@ def assert_same_fit(resumed, straight):
     ],
     ids=lambda params: "-".join(params) or "defaults",
 )
-def test_f069_a_resumed_fit_equals_an_uninterrupted_one(
-    params, ragged, labels, tmp_path, cut_fit
-):
+def test_f069_a_resumed_fit_equals_an_uninterrupted_one(params, ragged, labels, tmp_path, cut_fit):
     def make(**further):
         given = {**SMALL, **params, **further}
         if not isinstance(given["random_state"], int):
