@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skrnn import metrics, nn, preprocessing, sktime, streaming, testing
     from skrnn._classifier import RNNClassifier
-    from skrnn._persistence import load, save
+    from skrnn._persistence import SKOPS_TRUSTED, load, save
     from skrnn._regressor import RNNRegressor
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "SKOPS_TRUSTED",
     "RNNClassifier",
     "RNNForecaster",
     "RNNRegressor",
@@ -30,6 +31,7 @@ _HOMES = {
     "RNNClassifier": "skrnn._classifier",
     "RNNForecaster": "skrnn._forecaster",
     "RNNRegressor": "skrnn._regressor",
+    "SKOPS_TRUSTED": "skrnn._persistence",
     "load": "skrnn._persistence",
     "save": "skrnn._persistence",
 }

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
+from skrnn._persistence import StateMixin
 from skrnn._vectors import embedding_shape
 from skrnn.nn import CELLS, CHARACTER_ENCODERS, FRONTENDS, OBSERVING_CELLS, POOLINGS
 from skrnn.nn.specs import DTYPES
@@ -149,7 +150,7 @@ class NetParamsMixin:
         return params_of_prefix(self.net_params, prefix, self._prefixes)
 
 
-class AcceleratorMixin:
+class AcceleratorMixin(StateMixin):
     """The parameters ``accelerator`` and ``embedding``, which clones share.
 
     An accelerator stands for processes that run now. Pickles and other copies come back without
@@ -166,9 +167,8 @@ class AcceleratorMixin:
         twin.accelerator, twin.embedding = self.accelerator, self.embedding
         return twin
 
-    def __getstate__(self) -> dict[str, Any]:
-        state: Any = super().__getstate__()
-        return {**state, "accelerator": None}
+    def _state_to_store(self) -> dict[str, Any]:
+        return {**super()._state_to_store(), "accelerator": None}
 
     def _params_to_store(self) -> dict[str, Any]:
         """Parameters for a file, which holds no data and knows no processes."""

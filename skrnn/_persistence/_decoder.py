@@ -40,6 +40,9 @@ class Decoder:
 
     custom : mapping of str to object, default={}
         What was stored by name only.
+
+    others : sequence, default=()
+        What was kept beside the document.
     """
 
     def __init__(
@@ -47,10 +50,12 @@ class Decoder:
         objects: Sequence[Any],
         tensors: Mapping[str, NDArray],
         custom: Mapping[str, Any] | None = None,
+        others: Sequence[Any] = (),
     ) -> None:
         self._objects = objects
         self._tensors = tensors
         self._custom = custom or {}
+        self._others = others
         self._made: dict[int, Any] = {}
         self._arrays: dict[str, NDArray] = {}
         self._depth = 0
@@ -87,6 +92,8 @@ class Decoder:
             return float(_FLOATS[_FLOATS.index(content)])
         if tag == "object":
             return self._object(content)
+        if tag == "other":
+            return self._others[content]
         if tag == "custom":
             return self._given(content)
         return _READERS[tag](self, content)
