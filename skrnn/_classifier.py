@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Real
@@ -103,11 +104,37 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     vocabulary_size : int or None, default=None
         Number of token ids, the two reserved ones included. None takes the largest id of `fit`
-        plus one. Values in ``[2, inf)``. Only used with `embedding_dim`.
+        plus one, or the rows of `embedding`. Values in ``[2, inf)``. Only used with token ids.
+
+    embedding : array-like of shape (vocabulary_size, embedding_dim) or keyed vectors, default=None
+        Vectors that were learned elsewhere: X holds token ids, and row ``i`` is the vector that id
+        ``i`` starts from; row 0, of padding, counts as 0. They are copied and trained on. An object
+        with ``key_to_index`` and ``vectors``, as gensim's KeyedVectors, gives the ids from 2 on to
+        its words in order, as ``SequenceTokenizer(vocabulary=embedding)`` does, and its mean to
+        id 1. Clones share it. Read more in the :ref:`User Guide <pretrained_vectors>`.
 
     embedding_dropout : float, default=0.0
-        Probability of dropping a token everywhere in a batch, while training. Only used with
-        `embedding_dim`. Values in ``[0, 1)``.
+        Probability of dropping a token everywhere in a batch, while training. Only used with token
+        ids. Values in ``[0, 1)``.
+
+    word_dropout : float, default=0.0
+        Probability of reading a token as unknown (id 1), at each of its places, while training, so
+        that the vector of unknown tokens is learned. Only used with token ids. Values in
+        ``[0, 1)``.
+
+    character_encoder : {"lstm", "gru", "conv"} or None, default=None
+        With a name, every step of X holds the id of a word and then those of its characters,
+        padded with 0, as from ``SequenceTokenizer(max_characters=...)``; what is named reads the
+        characters, and its vector is put beside that of the word. Only used with token ids. Read
+        more in the :ref:`User Guide <characters>`.
+
+    character_dim : int, default=50
+        Size of the vector of a character, and of the state or the number of filters of
+        `character_encoder`. Values in ``[1, inf)``.
+
+    character_vocabulary_size : int or None, default=None
+        Number of ids of characters, the two reserved ones included. None takes the largest of
+        `fit` plus one. Values in ``[2, inf)``. Only used with `character_encoder`.
 
     frontend : {"conv", "patch", "auto"}, callable or None, default=None
         What the recurrent layers read instead of the time steps: ``"conv"``, the map of
@@ -122,7 +149,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     standardize : bool, default=True
         Bring every feature to mean 0 and standard deviation 1 inside the network, with the
-        statistics of the training part. Unused with `embedding_dim`.
+        statistics of the training part. Unused with token ids.
 
     missing : {"error", "mask"}, default="error"
         What NaN inside a sequence is: an error, or a missing value. With ``"mask"`` the network
@@ -182,7 +209,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
     augmentation : object with a method ``augment`` or ``mix``, list of such or None, default=None
         Changes the sequences of every training batch at random, as :class:`skrnn.nn.Jitter`,
         :class:`skrnn.nn.Scaling`, :class:`skrnn.nn.TimeWarp` and :class:`skrnn.nn.Mixup`; several
-        are applied one after the other. Not with `embedding_dim`. Read more in the
+        are applied one after the other. Not with token ids. Read more in the
         :ref:`User Guide <regularisation>`.
 
     weight_averaging : {"ema", "swa"} or None, default=None
@@ -239,6 +266,11 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         Parameters with two underscores: ``optimizer__*``, ``callbacks__name__*``,
         ``lr_schedule__*`` and ``weight_averaging__*``. `set_params` and searches accept them
         directly.
+
+    checkpoint_dir : str, path-like or None, default=None
+        Directory in which `fit` writes the training down after every epoch, to go on from there
+        with ``fit(..., resume=True)`` after a kill or a power cut. Its files are removed when the
+        fit ends. None writes nothing.
 
     warm_start : bool, default=False
         Start `fit` from the weights of the last one, with the same features and targets.
@@ -307,7 +339,10 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         Names of the features, when X had names that are all strings.
 
     vocabulary_size_ : int
-        Number of token ids. Only with `embedding_dim`.
+        Number of token ids. Only with `embedding_dim` or `embedding`.
+
+    character_vocabulary_size_ : int
+        Number of ids of characters. Only with `character_encoder`.
 
     interrupted_ : bool
         Whether Ctrl-C ended the training; the last whole epoch is kept.
@@ -382,7 +417,12 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         attention_heads: int = 1,
         embedding_dim: int | None = None,
         vocabulary_size: int | None = None,
+        embedding: Any = None,
         embedding_dropout: float = 0.0,
+        word_dropout: float = 0.0,
+        character_encoder: str | None = None,
+        character_dim: int = 50,
+        character_vocabulary_size: int | None = None,
         frontend: str | Callable | None = None,
         return_sequences: bool = False,
         standardize: bool = True,
@@ -411,6 +451,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         label_smoothing: float = 0.0,
         callbacks: list | None = None,
         net_params: dict[str, Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         warm_start: bool = False,
         device: str = "auto",
         accelerator: Any = None,
@@ -435,7 +476,12 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.attention_heads = attention_heads
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
+        self.embedding = embedding
         self.embedding_dropout = embedding_dropout
+        self.word_dropout = word_dropout
+        self.character_encoder = character_encoder
+        self.character_dim = character_dim
+        self.character_vocabulary_size = character_vocabulary_size
         self.frontend = frontend
         self.return_sequences = return_sequences
         self.standardize = standardize
@@ -464,6 +510,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.label_smoothing = label_smoothing
         self.callbacks = callbacks
         self.net_params = net_params
+        self.checkpoint_dir = checkpoint_dir
         self.warm_start = warm_start
         self.device = device
         self.accelerator = accelerator
@@ -476,7 +523,12 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        groups: Any = None,
+        resume: bool | str = False,
     ) -> RNNClassifier:
         """Fit the network.
 
@@ -502,6 +554,10 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         groups : array-like of shape (n_samples,), default=None
             Samples of one group are never split between training and validation part.
 
+        resume : bool or "auto", default=False
+            Go on from the last whole epoch in `checkpoint_dir`, of a fit with the same parameters
+            and data. ``"auto"`` begins anew if there is none.
+
         Returns
         -------
         self : RNNClassifier
@@ -515,7 +571,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         FloatingPointError
             If the training diverged in its first epoch.
         """
-        return self._fit(X, y, sample_weight, groups)
+        return self._fit(X, y, sample_weight, groups, resume)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(

@@ -4,18 +4,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skrnn._persistence._atomic import write_atomically
+    from skrnn._persistence._atomic import locked, write_atomically
     from skrnn._persistence._container import NotOurFile, pack, unpack
     from skrnn._persistence._decoder import Decoder
-    from skrnn._persistence._encoder import Encoder
+    from skrnn._persistence._encoder import CannotStore, Encoder
     from skrnn._persistence._saving import FileMixin, load, save
 
 __all__ = [
+    "CannotStore",
     "Decoder",
     "Encoder",
     "FileMixin",
     "NotOurFile",
     "load",
+    "locked",
     "pack",
     "save",
     "unpack",
@@ -23,11 +25,13 @@ __all__ = [
 ]
 
 _MODULES = {
+    "CannotStore": "_encoder",
     "Decoder": "_decoder",
     "Encoder": "_encoder",
     "FileMixin": "_saving",
     "NotOurFile": "_container",
     "load": "_saving",
+    "locked": "_atomic",
     "pack": "_container",
     "save": "_saving",
     "unpack": "_container",
