@@ -36,7 +36,7 @@ USED = (
 
 def check_plain(spec: Mapping[str, Any], verb: str) -> None:
     """Refuse what is computed by torch alone."""
-    for name in ("cell", "missing", "time_channel"):
+    for name in ("cell", "missing", "time_channel", "character_encoder"):
         value = spec.get(name)
         if value is not None and (name != "cell" or value == "grud"):
             raise ValueError(f"a network with {name}={value!r} cannot {verb} yet; predict with it.")
