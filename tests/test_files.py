@@ -16,7 +16,7 @@ from numpy.testing import assert_array_equal
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sktime.forecasting.base import ForecastingHorizon
 
@@ -242,6 +242,14 @@ def test_a_pipeline_comes_back(ragged, labels, path):
     pipeline = make_pipeline(SequenceScaler(), RNNClassifier(**SMALL)).fit(ragged, labels)
     loaded = through_a_file(pipeline, path)
     assert list(loaded.named_steps) == list(pipeline.named_steps)
+    assert_same(pipeline.predict_proba(ragged), loaded.predict_proba(ragged))
+
+
+def test_the_cache_of_a_pipeline_stays_out(ragged, labels, path, tmp_path):
+    steps = [("scale", SequenceScaler()), ("rnn", RNNClassifier(**SMALL))]
+    pipeline = Pipeline(steps, memory=str(tmp_path / "cache")).fit(ragged, labels)
+    loaded = through_a_file(pipeline, path)
+    assert loaded.memory is None
     assert_same(pipeline.predict_proba(ragged), loaded.predict_proba(ragged))
 
 
