@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
@@ -72,6 +73,7 @@ CONSTRAINTS: dict[str, Any] = {
     "tol": [Interval(Real, 0, None, closed="left")],
     "callbacks": [list, tuple, None],
     "net_params": [dict, None],
+    "checkpoint_dir": [str, os.PathLike, None],
     "warm_start": ["boolean"],
     "device": [str, torch.device],
     "accelerator": [HasMethods(["reduce"]), None],
