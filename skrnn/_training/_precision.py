@@ -59,7 +59,7 @@ def _slow_layer(network: nn.Module, batch_size: int) -> str | None:
             return "linear recurrences have no matrix product to speed up"
         if isinstance(layer, nn.GRU | nn.RNN | GRUDLayer):
             observes = isinstance(layer, GRUDLayer)
-            size = layer.output_size if observes else layer.hidden_size
+            size: Any = layer.output_size if observes else layer.hidden_size
             name = "grud" if observes else type(layer).__name__.lower()
             if size < LEAST_HIDDEN or batch_size < LEAST_BATCH:
                 return (
