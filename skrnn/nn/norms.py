@@ -42,6 +42,9 @@ class StepNorm(nn.BatchNorm2d):
     num_batches_tracked: Tensor
     momentum: float
 
+    def __init__(self, num_features: int) -> None:
+        super().__init__(num_features)
+
     def forward(self, input: Tensor, valid: ValidSteps | None = None) -> Tensor:
         """Normalise a map.
 
