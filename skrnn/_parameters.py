@@ -24,6 +24,7 @@ from skrnn.nn import (
     OBSERVING_CELLS,
     POOLINGS,
     ConvFrontend,
+    NegativeBinomialHead,
 )
 from skrnn.nn.specs import DTYPES
 
@@ -361,7 +362,7 @@ def _check_mixing(estimator: Any, mixing: list[Any]) -> None:
             "return_sequences=True asks for an answer at every step; use one that changes each "
             "sequence by itself, as Jitter."
         )
-    if mixing and estimator.loss == "negative_binomial":
+    if mixing and estimator.loss in ("negative_binomial", NegativeBinomialHead):
         raise ValueError(
             f"augmentation={mixing[0]!r} mixes the answers, and loss='negative_binomial' needs "
             "counts, which their means are not; use another loss or augmentation."
