@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -37,6 +37,7 @@ from skrnn._training import (
     resolve_precision,
     split_holdout,
 )
+from skrnn._transfer import Source, freeze
 from skrnn._validation import validate_sequences
 from skrnn.nn import SequenceNetwork
 
@@ -69,6 +70,7 @@ class RecurrentEstimator(
         "https://skrnn.readthedocs.io/en/latest/api/generated/skrnn.{estimator_name}.html"
     )
     _net_class: type
+    _shared: ClassVar[tuple[str, ...]] = ("accelerator", "pretrained")
 
     def _fit(
         self, X: Any, y: Any, sample_weight: Any, groups: Any, classes: Any = None
@@ -152,10 +154,17 @@ class RecurrentEstimator(
         """Check the data and learn, or compare, what the network is built from."""
         if not reset:
             self._check_same_network()
+        else:
+            # Until the networks are made.
+            self._source = Source.of(self.pretrained)
+            self.__dict__.pop("pretrained_parts_", None)
         samples = self._check(X, y, sample_weight, reset=reset)
         if reset:
             self._learn_target(samples, classes)
-            self._frontend = self.frontend, resolve_frontend(self, samples.sequences.lengths)
+            frontend = resolve_frontend(self, samples.sequences.lengths)
+            if self._source is not None:
+                frontend = self._source.frontend(self, frontend)
+            self._frontend = self.frontend, frontend
             self._spec = self._network_spec()
         else:
             self._update_scale(samples)
@@ -223,7 +232,8 @@ class RecurrentEstimator(
     def _check_vocabulary(self, sequences: AnySequences, reset: bool) -> None:
         largest = int(sequences.peak())
         if reset:
-            self.vocabulary_size_ = self.vocabulary_size or max(largest + 1, 2)
+            known = None if self._source is None else self._source.spec["vocabulary_size"]
+            self.vocabulary_size_ = self.vocabulary_size or known or max(largest + 1, 2)
         if largest >= self.vocabulary_size_:
             i = sequences.holder(largest)
             raise ValueError(
@@ -286,11 +296,13 @@ class RecurrentEstimator(
             **self._head_spec(),
         }
 
-    def _build_network(self, samples: Samples) -> SequenceNetwork:
+    def _build_network(self, samples: Samples, member: int) -> SequenceNetwork:
         with building():
             network = SequenceNetwork.build(self._spec)
         if self.standardize and network.scaler is not None:
             network.scaler.set(*samples.moments())
+        if self._source is not None:
+            self.pretrained_parts_ = self._source.give(network, self._spec, member)
         self._learn_scale(samples, network.head)
         network.head.initialize(torch.as_tensor(self._encode_target(samples)))
         return network
@@ -313,6 +325,8 @@ class RecurrentEstimator(
         seed: int,
         precision: str | None = None,
     ) -> Any:
+        source = self.__dict__.get("_source")
+        freeze(network, self.__dict__.get("_frozen", ()), source and self.pretrained_parts_)
         callbacks = [clone(callback, safe=False) for callback in self.callbacks or []]
         optimizer = resolve_optimizer(self.optimizer)
         prefixed = {

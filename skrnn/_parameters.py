@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import warnings
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
@@ -34,6 +35,8 @@ CONSTRAINTS: dict[str, Any] = {
     "vocabulary_size": [Interval(Integral, 2, None, closed="left"), None],
     "frontend": [StrOptions({*FRONTENDS, "auto"}), callable, None],
     "return_sequences": ["boolean"],
+    "pretrained": [HasMethods(["get_params"]), str, os.PathLike, None],
+    "freeze": [str, tuple, list, None],
     "standardize": ["boolean"],
     "n_channels": [Interval(Integral, 1, None, closed="left"), None],
     "n_estimators": [Interval(Integral, 1, None, closed="left")],
@@ -124,6 +127,12 @@ class NetParamsMixin:
         self : estimator instance
             This estimator.
         """
+        inside = [name for name in params if name.startswith("pretrained__")]
+        if inside:
+            raise ValueError(
+                f"{inside[0]} would change another estimator: what pretrained holds is only read; "
+                "set its parameters before it is fitted."
+            )
         nested = {
             name: params.pop(name) for name in list(params) if name.startswith(self._prefixes)
         }
@@ -145,12 +154,15 @@ class AcceleratorMixin:
     """
 
     accelerator: Any
+    # Parameters that clones share; of other estimators they would have clones, not fitted.
+    _shared: ClassVar[tuple[str, ...]] = ("accelerator",)
 
     def __sklearn_clone__(self) -> Any:
+        shared = {name: getattr(self, name) for name in self._shared}
         bare = object.__new__(type(self))
-        bare.__dict__.update(self.__dict__, accelerator=None)
+        bare.__dict__.update(self.__dict__, **dict.fromkeys(shared))
         twin = BaseEstimator.__sklearn_clone__(bare)
-        twin.accelerator = self.accelerator
+        twin.__dict__.update(shared)
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
@@ -220,6 +232,9 @@ def check_combinations(estimator: Any) -> None:
         _check_whole_sequences(estimator)
     _check_frontend(estimator)
     _check_augmentation(estimator)
+    frozen = estimator.freeze
+    if isinstance(frozen, tuple | list) and not all(isinstance(name, str) for name in frozen):
+        raise ValueError(f"freeze={frozen!r} must hold beginnings of names, as ('encoder',).")
     schedule = estimator.lr_schedule
     if inspect.isclass(schedule) and not issubclass(schedule, torch.optim.lr_scheduler.LRScheduler):
         raise ValueError(f"lr_schedule={schedule!r} is not a torch learning-rate scheduler class.")

@@ -31,6 +31,7 @@ class TwinMixin(SktimeMixin, NetParamsMixin, AcceleratorMixin):
         "property:randomness": "derandomized",
     }
     _engine_class: Any
+    _shared: ClassVar[tuple[str, ...]] = ("accelerator", "pretrained")
     rnn_: Any
 
     def _fit(self, X: Any, y: NDArray) -> TwinMixin:
