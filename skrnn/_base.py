@@ -18,27 +18,36 @@ from skrnn._parameters import (
     CONSTRAINTS,
     NetParamsMixin,
     check_combinations,
+    embedding_size,
     numpy_dtype,
+    reads_forward_only,
     resolve_frontend,
     spec_of_slots,
     torch_dtype,
 )
 from skrnn._persistence import FileMixin
+from skrnn._resuming import checkpoints_of
 from skrnn._stored import AnySequences, StoredSequences
-from skrnn._stores import targets_beside
+from skrnn._stores import in_memory, targets_beside
 from skrnn._targets import Samples, check_weights, compared, split_steps
+from skrnn._times import find_channel, without_time
 from skrnn._training import (
+    Checkpoints,
+    MemberCheckpoints,
     ScikitLearnBridge,
     SequenceDataset,
     TrainingPlan,
     building,
+    digest_of,
+    learn_times,
     processes_of,
     resolve_optimizer,
     resolve_precision,
     split_holdout,
 )
 from skrnn._transfer import Source, freeze
-from skrnn._validation import validate_sequences
+from skrnn._validation import check_vocabulary, validate_sequences
+from skrnn._vectors import embedding_shape, embedding_table
 from skrnn.nn import SequenceNetwork
 
 try:  # scikit-learn 1.9 and later
@@ -70,36 +79,45 @@ class RecurrentEstimator(
         "https://skrnn.readthedocs.io/en/latest/api/generated/skrnn.{estimator_name}.html"
     )
     _net_class: type
-    _shared: ClassVar[tuple[str, ...]] = ("accelerator", "pretrained")
+    _shared: ClassVar[tuple[str, ...]] = ("accelerator", "embedding", "pretrained")
 
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, groups: Any, classes: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        groups: Any,
+        resume: bool | str = False,
     ) -> RecurrentEstimator:
         processes = processes_of(self.accelerator)
         with self._all_or_nothing(), processes.together():
             check_combinations(self)
             warm = self.warm_start and hasattr(self, "net_")
-            samples = self._prepare(X, y, sample_weight, reset=not warm, classes=classes)
+            samples = self._prepare(X, y, sample_weight, reset=not warm)
             state = check_random_state(self.random_state)
             seed = int(processes.agreed(state.randint(np.iinfo(np.int32).max)))
-            training, validation = self._hold_out(samples, groups, seed)
-            processes.compare(self.get_params(deep=False), compared(training, validation))
-            # What is copied by now would stay in memory during the training.
-            del samples
-            starts = self.nets_ if warm else [None] * self.n_estimators
-            members = self._members(seed, starts, training)
-            # What was calibrated with other weights is void, also after Ctrl-C.
-            self._calibrate(None)
-            weights = None if sample_weight is None else {"sample_weight": sample_weight}
-            seen = {"X": X, "y": y, "metadata": weights}
-            train_set = self._dataset(training)
-            del training
-            self._train(members, train_set, validation, seen)
-            try:
-                self._calibrate(validation)
-            except KeyboardInterrupt:
-                self.interrupted_ = True
-                raise
+            with checkpoints_of(self, samples, groups, resume, seed) as checkpoints:
+                seed = seed if checkpoints is None else checkpoints.seed
+                training, validation = self._hold_out(samples, groups, seed)
+                processes.compare(self.get_params(deep=False), compared(training, validation))
+                if checkpoints is not None:
+                    checkpoints.split = digest_of(compared(training, validation))
+                # What is copied by now would stay in memory during the training.
+                del samples
+                starts = self.nets_ if warm else [None] * self.n_estimators
+                members = self._members(seed, starts, training)
+                # What was calibrated with other weights is void, also after Ctrl-C.
+                self._calibrate(None)
+                weights = None if sample_weight is None else {"sample_weight": sample_weight}
+                seen = {"X": X, "y": y, "metadata": weights}
+                train_set = self._dataset(training)
+                del training
+                self._train(members, train_set, validation, seen, checkpoints)
+                try:
+                    self._calibrate(validation)
+                except KeyboardInterrupt:
+                    self.interrupted_ = True
+                    raise
         return self
 
     def _partial_fit(
@@ -150,7 +168,9 @@ class RecurrentEstimator(
                 self.__dict__.update({**before, **contexts})
             raise
 
-    def _prepare(self, X: Any, y: Any, sample_weight: Any, reset: bool, classes: Any) -> Samples:
+    def _prepare(
+        self, X: Any, y: Any, sample_weight: Any, reset: bool, classes: Any = None
+    ) -> Samples:
         """Check the data and learn, or compare, what the network is built from."""
         if not reset:
             self._check_same_network()
@@ -188,6 +208,8 @@ class RecurrentEstimator(
         sequences = self._check_sequences(X, reset=reset, fitting=True)
         if y is None and isinstance(sequences, StoredSequences):
             y = sequences.store.targets
+        elif y is None and self.character_encoder is not None:
+            y = targets_beside(X, y, read=True)
         target = self._check_target(y, sequences)
         weight = check_weights(sample_weight, sequences, self.return_sequences)
         return Samples(sequences, target, weight, self.return_sequences)
@@ -206,40 +228,58 @@ class RecurrentEstimator(
 
     def _check_sequences(self, X: Any, reset: bool, fitting: bool = False) -> AnySequences:
         # A fitted network reads what it was built for, whatever the parameters say by now.
-        embedding_dim = self.embedding_dim if reset else self._spec["embedding_dim"]
+        embedding_dim = embedding_size(self) if reset else self._spec["embedding_dim"]
+        encoder = self.character_encoder if reset else self._spec["character_encoder"]
         dtype = self.dtype if reset else self._spec["dtype"]
         per_step = self.return_sequences if reset else self._per_step
-        tokens = embedding_dim is not None
+        masked = self.missing == "mask" if reset else self._spec["missing"] == "mask"
+        tokens, characters = embedding_dim is not None, encoder is not None
         sequences = validate_sequences(
             self,
-            X,
+            in_memory(X, type(self).__name__) if characters else X,
             reset=reset,
             dtype=np.float64 if tokens else numpy_dtype(dtype),
             n_channels=self.n_channels,
+            allow_nan=masked,
             # Labelling no steps at all is no question, predicting from none is.
             allow_empty=self.empty == "zero_state" or (per_step and not fitting),
             tokens=tokens,
+            characters=characters,
             scale_warning=not (self.standardize or tokens),
-            stored=True,
+            # Ids of characters are looked at as a whole.
+            stored=not characters,
             keep_targets=fitting,
+            time_channel=self.time_channel if reset else self._spec["time_channel"],
         )
-        if tokens:
-            self._check_vocabulary(sequences, reset)
-        elif reset:
+        if reset:
             self.__dict__.pop("vocabulary_size_", None)
+            self.__dict__.pop("character_vocabulary_size_", None)
+        if tokens:
+            self._check_vocabularies(sequences, characters, reset)
         return sequences
 
-    def _check_vocabulary(self, sequences: AnySequences, reset: bool) -> None:
-        largest = int(sequences.peak())
+    def _check_vocabularies(self, sequences: Any, characters: bool, reset: bool) -> None:
+        """Learn how many ids there are, and refuse those outside."""
+        words = sequences
+        if characters:
+            words = sequences.with_values(sequences.values[:, :1])
         if reset:
-            known = None if self._source is None else self._source.spec["vocabulary_size"]
-            self.vocabulary_size_ = self.vocabulary_size or known or max(largest + 1, 2)
-        if largest >= self.vocabulary_size_:
-            i = sequences.holder(largest)
-            raise ValueError(
-                f"token id {largest} in sequence {i} is outside the vocabulary of "
-                f"{self.vocabulary_size_}; map unknown tokens to 1, or set vocabulary_size."
-            )
+            rows = None if self.embedding is None else embedding_shape(self.embedding)[0]
+            given = self.vocabulary_size or rows or self._known("vocabulary_size")
+            self.vocabulary_size_ = given or max(int(words.peak()) + 1, 2)
+        check_vocabulary(words, self.vocabulary_size_, "token", "vocabulary_size")
+        if characters:
+            spelling = sequences.with_values(sequences.values[:, 1:])
+            if reset:
+                name = "character_vocabulary_size"
+                given = self.character_vocabulary_size or self._known(name)
+                self.character_vocabulary_size_ = given or max(int(spelling.peak()) + 1, 2)
+            size = self.character_vocabulary_size_
+            check_vocabulary(spelling, size, "character", "character_vocabulary_size")
+
+    def _known(self, name: str) -> Any:
+        """What the source of the weights says, if there is one."""
+        return None if self._source is None else self._source.spec[name]
 
     def _hold_out(self, samples: Samples, groups: Any, seed: int) -> tuple[Samples, Samples | None]:
         """Split off the validation part, drop what counts nothing, and weigh both parts."""
@@ -289,8 +329,11 @@ class RecurrentEstimator(
             "bidirectional": self._reads_both_ways(),
             "dropout": self.dropout,
             "pooling": None if self.return_sequences else pooling,
-            "embedding_dim": self.embedding_dim,
+            "embedding_dim": embedding_size(self),
             "vocabulary_size": getattr(self, "vocabulary_size_", None),
+            "character_vocabulary_size": getattr(self, "character_vocabulary_size_", None),
+            "missing": "mask" if self.missing == "mask" else None,
+            "time_channel": self._time_channel(),
             **spec_of_slots(self),
             "dtype": self.dtype,
             **self._head_spec(),
@@ -300,16 +343,29 @@ class RecurrentEstimator(
         with building():
             network = SequenceNetwork.build(self._spec)
         if self.standardize and network.scaler is not None:
-            network.scaler.set(*samples.moments())
+            network.scaler.set(*without_time(samples.moments(), self._spec["time_channel"]))
+        if self.embedding is not None and network.embedding is not None:
+            table = embedding_table(self.embedding, numpy_dtype(self.dtype))
+            network.embedding.set_vectors(torch.from_numpy(table))
+        if network.irregular is not None:
+            learn_times(network.irregular, self._inputs_of(samples))
         if self._source is not None:
             self.pretrained_parts_ = self._source.give(network, self._spec, member)
         self._learn_scale(samples, network.head)
         network.head.initialize(torch.as_tensor(self._encode_target(samples)))
         return network
 
+    def _time_channel(self) -> int | None:
+        """Position of the feature that holds times."""
+        names = getattr(self, "feature_names_in_", None)
+        # Those of rows are names of steps.
+        names = names if names is not None and len(names) == self.n_channels_in_ else None
+        return find_channel(self.time_channel, self.n_channels_in_, names)
+
     def _reads_both_ways(self) -> bool:
         if self.bidirectional == "auto":
-            return not self.return_sequences and self.tbptt_steps is None
+            one_way = self.tbptt_steps is not None or reads_forward_only(self.cell)
+            return not (self.return_sequences or one_way)
         return bool(self.bidirectional)
 
     def _learn_scale(self, samples: Samples, head: Any) -> None:
@@ -366,6 +422,7 @@ class RecurrentEstimator(
         train_set: SequenceDataset,
         validation: Samples | None,
         seen: dict[str, Any],
+        checkpoints: Checkpoints | None,
     ) -> None:
         extra = []
         if hasattr(self, "_skl_callbacks") and hasattr(self, "_init_callback_context"):
@@ -385,6 +442,9 @@ class RecurrentEstimator(
         )
         # Callbacks of scikit-learn follow the first network.
         plans = [replace(plan, extra=extra), *[replace(plan) for _ in members[1:]]]
+        if checkpoints is not None:
+            for number, one in enumerate(plans):
+                one.checkpoints = MemberCheckpoints(checkpoints, number)
         valid_set = None if validation is None else self._dataset(validation)
         self._train_members(members, (train_set, valid_set), self.max_epochs, plans)
         if extra:
@@ -402,6 +462,15 @@ class RecurrentEstimator(
             device=self.net_.device,
         )
 
+    def _inputs_of(self, samples: Samples) -> SequenceDataset:
+        """Sequences and weights without targets, on the CPU."""
+        return SequenceDataset(
+            samples.sequences,
+            weight=samples.weight,
+            per_step=samples.per_step,
+            dtype=torch_dtype(self.dtype),
+        )
+
     def _calibrate(self, validation: Samples | None) -> None:
         """Learn from the validation part after training; nothing by default."""
 
@@ -411,6 +480,6 @@ class RecurrentEstimator(
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
-        tags.input_tags.allow_nan = self.n_channels is not None
+        tags.input_tags.allow_nan = self.n_channels is not None or self.missing == "mask"
         tags.non_deterministic = False
         return tags

@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from skrnn.nn import CELLS, FRONTENDS, POOLINGS
+from skrnn._vectors import embedding_shape
+from skrnn.nn import CELLS, CHARACTER_ENCODERS, FRONTENDS, OBSERVING_CELLS, POOLINGS
 from skrnn.nn.specs import DTYPES
 
 CONSTRAINTS: dict[str, Any] = {
-    "cell": [StrOptions(set(CELLS)), type],
+    "cell": [StrOptions({*CELLS, *OBSERVING_CELLS}), type],
     "hidden_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
     "num_layers": [Interval(Integral, 1, None, closed="left")],
     "nonlinearity": [StrOptions({"tanh", "relu"})],
@@ -28,16 +29,24 @@ CONSTRAINTS: dict[str, Any] = {
     "input_dropout": [Interval(Real, 0, 1, closed="left")],
     "recurrent_dropout": [Interval(Real, 0, 1, closed="left")],
     "weight_dropout": [Interval(Real, 0, 1, closed="left")],
+    "memory_steps": [Interval(Integral, 2, None, closed="left"), None],
     "embedding_dropout": [Interval(Real, 0, 1, closed="left")],
+    "word_dropout": [Interval(Real, 0, 1, closed="left")],
     "pooling": [StrOptions(set(POOLINGS)), tuple, list],
     "attention_heads": [Interval(Integral, 1, None, closed="left")],
     "embedding_dim": [Interval(Integral, 1, None, closed="left"), None],
     "vocabulary_size": [Interval(Integral, 2, None, closed="left"), None],
+    "embedding": ["array-like", HasMethods(["__getitem__"]), None],
+    "character_encoder": [StrOptions(set(CHARACTER_ENCODERS)), None],
+    "character_dim": [Interval(Integral, 1, None, closed="left")],
+    "character_vocabulary_size": [Interval(Integral, 2, None, closed="left"), None],
     "frontend": [StrOptions({*FRONTENDS, "auto"}), callable, None],
     "return_sequences": ["boolean"],
     "pretrained": [HasMethods(["get_params"]), str, os.PathLike, None],
     "freeze": [str, tuple, list, None],
     "standardize": ["boolean"],
+    "missing": [StrOptions({"error", "mask"})],
+    "time_channel": [Integral, str, None],
     "n_channels": [Interval(Integral, 1, None, closed="left"), None],
     "n_estimators": [Interval(Integral, 1, None, closed="left")],
     "n_jobs": [Integral, None],
@@ -59,6 +68,7 @@ CONSTRAINTS: dict[str, Any] = {
     "tol": [Interval(Real, 0, None, closed="left")],
     "callbacks": [list, tuple, None],
     "net_params": [dict, None],
+    "checkpoint_dir": [str, os.PathLike, None],
     "warm_start": ["boolean"],
     "device": [str, torch.device],
     "accelerator": [HasMethods(["reduce"]), None],
@@ -148,13 +158,14 @@ class NetParamsMixin:
 
 
 class AcceleratorMixin:
-    """The parameter ``accelerator``, which stands for processes that run now.
+    """Parameters that clones share: ``accelerator``, ``embedding`` and ``pretrained``.
 
-    Clones share it. Pickles and other copies come back without one: theirs are other processes.
+    An accelerator stands for processes that run now. Pickles and other copies come back without
+    one: theirs are other processes. An embedding is large, and only ever read. What is pretrained
+    is only read too, and its clone would not be fitted.
     """
 
     accelerator: Any
-    # Parameters that clones share; of other estimators they would have clones, not fitted.
     _shared: ClassVar[tuple[str, ...]] = ("accelerator",)
 
     def __sklearn_clone__(self) -> Any:
@@ -180,6 +191,15 @@ class AcceleratorMixin:
                 stacklevel=2,
             )
             params["validation_split"] = None
+        if params.get("embedding") is not None:
+            warnings.warn(
+                "embedding is not written to a file, which holds the vectors that were learned; "
+                "what is loaded has embedding=None and, for fitting anew, the sizes of it.",
+                UserWarning,
+                stacklevel=2,
+            )
+            rows, size = embedding_shape(params["embedding"])
+            params |= {"embedding": None, "vocabulary_size": rows, "embedding_dim": size}
         return params
 
 
@@ -232,9 +252,10 @@ def check_combinations(estimator: Any) -> None:
         _check_whole_sequences(estimator)
     _check_frontend(estimator)
     _check_augmentation(estimator)
-    frozen = estimator.freeze
-    if isinstance(frozen, tuple | list) and not all(isinstance(name, str) for name in frozen):
-        raise ValueError(f"freeze={frozen!r} must hold beginnings of names, as ('encoder',).")
+    _check_tokens(estimator)
+    _check_decay(estimator)
+    _check_irregular(estimator)
+    _check_frozen(estimator)
     schedule = estimator.lr_schedule
     if inspect.isclass(schedule) and not issubclass(schedule, torch.optim.lr_scheduler.LRScheduler):
         raise ValueError(f"lr_schedule={schedule!r} is not a torch learning-rate scheduler class.")
@@ -302,11 +323,10 @@ def _check_augmentation(estimator: Any) -> None:
     given = estimator.augmentation
     if given is None:
         return
-    if estimator.embedding_dim is not None:
+    if reads_tokens(estimator):
         raise ValueError(
-            "augmentation changes numbers, and embedding_dim="
-            f"{estimator.embedding_dim} says that X holds token ids; use augmentation=None and, "
-            "for example, embedding_dropout."
+            f"augmentation changes numbers, and {_name_of_tokens(estimator)} says that X holds "
+            "token ids; use augmentation=None and, for example, embedding_dropout."
         )
     several = given if isinstance(given, list | tuple) else [given]
     for one in several:
@@ -320,6 +340,12 @@ def _check_augmentation(estimator: Any) -> None:
                 "return_sequences=True would not follow; use one that leaves them in place."
             )
     _check_mixing(estimator, [one for one in several if hasattr(one, "mix")])
+
+
+def _check_frozen(estimator: Any) -> None:
+    frozen = estimator.freeze
+    if isinstance(frozen, tuple | list) and not all(isinstance(name, str) for name in frozen):
+        raise ValueError(f"freeze={frozen!r} must hold beginnings of names, as ('encoder',).")
 
 
 def _check_mixing(estimator: Any, mixing: list[Any]) -> None:
@@ -342,11 +368,98 @@ def _check_mixing(estimator: Any, mixing: list[Any]) -> None:
         )
 
 
+def reads_tokens(estimator: Any) -> bool:
+    """Whether the parameters say that X holds token ids."""
+    return estimator.embedding_dim is not None or estimator.embedding is not None
+
+
+def _name_of_tokens(estimator: Any) -> str:
+    """What says that X holds token ids."""
+    given = estimator.embedding_dim
+    return f"embedding_dim={given}" if estimator.embedding is None else "embedding"
+
+
+def embedding_size(estimator: Any) -> int | None:
+    """Size of the vector of a token; None where X holds numbers."""
+    if estimator.embedding is None:
+        return estimator.embedding_dim
+    return embedding_shape(estimator.embedding)[1]
+
+
+def _check_tokens(estimator: Any) -> None:
+    encoder = estimator.character_encoder
+    if encoder is not None and not reads_tokens(estimator):
+        raise ValueError(
+            f"character_encoder={encoder!r} reads characters beside the ids of words, and X holds "
+            "numbers as long as embedding_dim and embedding are None; set embedding_dim."
+        )
+    if estimator.embedding is None:
+        return
+    shape = embedding_shape(estimator.embedding)
+    for name, size in zip(("vocabulary_size", "embedding_dim"), shape, strict=True):
+        given = getattr(estimator, name)
+        if given not in (None, size):
+            raise ValueError(
+                f"{name}={given} does not go with embedding, which holds {shape[0]} vectors of "
+                f"size {shape[1]} (ids 0 and 1 included); leave {name} at None."
+            )
+
+
+def _check_decay(estimator: Any) -> None:
+    """Check what does not go with a cell that decays between observations."""
+    cell = estimator.cell
+    if reads_forward_only(cell):
+        if estimator.missing != "mask":
+            raise ValueError(
+                f"cell={cell!r} reads which values were observed, and when; set missing='mask' (X "
+                "may be complete), or use another cell, as 'gru'."
+            )
+        if estimator.bidirectional != "auto" and estimator.bidirectional:
+            raise ValueError(
+                f"cell={cell!r} decays with the time since earlier observations and reads forward "
+                "only; leave bidirectional at 'auto', or use another cell with missing='mask'."
+            )
+        if estimator.frontend not in (None, "auto"):
+            raise ValueError(
+                f"cell={cell!r} reads values and masks themselves, got frontend="
+                f"{estimator.frontend!r}; use frontend=None, or another cell."
+            )
+
+
+def _check_irregular(estimator: Any) -> None:
+    """Check what does not go with missing values and time stamps."""
+    asked = {
+        "missing": estimator.missing == "mask",
+        "time_channel": estimator.time_channel is not None,
+    }
+    for name in (name for name, is_asked in asked.items() if is_asked):
+        value = getattr(estimator, name)
+        if reads_tokens(estimator):
+            raise ValueError(
+                f"{name}={value!r} is for numbers, and {_name_of_tokens(estimator)} says that X "
+                "holds token ids; leave one of them at its default."
+            )
+        given = estimator.augmentation
+        for one in given if isinstance(given, list | tuple) else [given]:
+            if getattr(one, "moves_time", False) or hasattr(one, "mix"):
+                raise ValueError(
+                    f"augmentation={one!r} takes values from between steps or sequences, which "
+                    f"does not go with {name}={value!r}; use one that changes values in place."
+                )
+
+
 def spec_of_slots(estimator: Any) -> dict[str, Any]:
     """Say what an estimator asks for beyond cells, layers and pooling, as in a spec."""
     names = ["input_dropout", "recurrent_dropout", "weight_dropout", "embedding_dropout"]
-    values = {name: getattr(estimator, name) for name in [*names, "attention_heads"]}
+    others = ["word_dropout", "attention_heads", "memory_steps"]
+    others += ["character_encoder", "character_dim"]
+    values = {name: getattr(estimator, name) for name in [*names, *others]}
     return {**frontend_spec(estimator), **values}
+
+
+def reads_forward_only(cell: Any) -> bool:
+    """Whether a cell must not read sequences from their end."""
+    return isinstance(cell, str) and cell in OBSERVING_CELLS
 
 
 def resolve_frontend(estimator: Any, lengths: NDArray[np.integer]) -> dict[str, Any]:
@@ -355,9 +468,10 @@ def resolve_frontend(estimator: Any, lengths: NDArray[np.integer]) -> dict[str, 
     if frontend == "auto":
         as_they_are = (
             median <= SHORT_SEQUENCE
+            or reads_forward_only(estimator.cell)
             or estimator.return_sequences
             or estimator.tbptt_steps is not None
-            or estimator.embedding_dim is not None
+            or reads_tokens(estimator)
         )
         # Processes that share a batch have no statistics of the whole of it.
         several = getattr(estimator.accelerator, "num_processes", 1) > 1

@@ -15,7 +15,7 @@ from skrnn._persistence import load
 
 # What decides whether the recurrent layers of two networks are the same.
 ENCODER_SETTINGS = (
-    *("frontend", "embedding_dim", "n_features"),
+    *("frontend", "embedding_dim", "character_encoder", "missing", "time_channel", "n_features"),
     *("cell", "hidden_size", "num_layers", "nonlinearity", "bidirectional"),
 )
 

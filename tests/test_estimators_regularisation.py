@@ -119,6 +119,8 @@ def test_parts_learn_with_the_augmentation_of_the_day(ragged: list, numbers: np.
     [
         ({"recurrent_dropout": 0.1, "cell": "mingru"}, "recurrent_dropout drop.*cell='mingru'"),
         ({"weight_dropout": 0.1, "cell": torch.nn.GRUCell}, "weight_dropout drop.*GRUCell"),
+        ({"memory_steps": 50, "cell": "rnn"}, "memory_steps=50 decides.*cell='rnn'"),
+        ({"memory_steps": 1}, "'memory_steps' parameter of RNNClassifier"),
         ({"augmentation": [Jitter(), 3]}, "holds 3, which has no method augment or mix"),
         ({"augmentation": Jitter(), "embedding_dim": 2}, "embedding_dim=2 says.*token ids"),
         ({"augmentation": 3}, "'augmentation' parameter of RNNClassifier"),

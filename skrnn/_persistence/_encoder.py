@@ -26,10 +26,11 @@ class CannotStore(TypeError):
     """What a file cannot hold, and where it was found."""
 
     def __init__(self, what: Unstorable, path: Path) -> None:
+        self.found = f"{text_of(path) or 'what is to be saved'} is {what}"
         super().__init__(
-            f"{text_of(path) or 'what is to be saved'} is {what}, which no file of skrnn holds: "
-            "loading one never runs code or guesses. Set it to something plain, or store it by a "
-            "name that you also give to load: custom_objects={'name': ...}."
+            f"{self.found}, which no file of skrnn holds: loading one never runs code or guesses. "
+            "Set it to something plain, or store it by a name that you also give to load: "
+            "custom_objects={'name': ...}."
         )
 
 

@@ -3,7 +3,9 @@
 from skrnn._training._attention import attention_weights
 from skrnn._training._batches import DealtBatches, OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import BestWeights, ScikitLearnBridge, StopTraining
+from skrnn._training._checkpoints import Checkpoints, MemberCheckpoints, digest_of
 from skrnn._training._holdout import split_holdout
+from skrnn._training._irregular import learn_times
 from skrnn._training._loop import Outcome, TrainingPlan, train
 from skrnn._training._net import (
     SequenceNetClassifier,
@@ -32,7 +34,9 @@ __all__ = [
     "Alone",
     "Batch",
     "BestWeights",
+    "Checkpoints",
     "DealtBatches",
+    "MemberCheckpoints",
     "OrderedBatches",
     "Outcome",
     "ScikitLearnBridge",
@@ -46,7 +50,9 @@ __all__ = [
     "attention_weights",
     "building",
     "device_or_cpu",
+    "digest_of",
     "home_of",
+    "learn_times",
     "network_from_state",
     "network_to_state",
     "one_ahead",

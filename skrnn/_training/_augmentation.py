@@ -26,13 +26,23 @@ class AugmentedBatches:
 
     scaler : FeatureScaler
         Augmentations see what the network sees behind it.
+
+    time_channel : int or None, default=None
+        Feature that holds times, which stay as they are.
     """
 
-    def __init__(self, batches: TrainBatches, augmentation: Any, scaler: FeatureScaler) -> None:
+    def __init__(
+        self,
+        batches: TrainBatches,
+        augmentation: Any,
+        scaler: FeatureScaler,
+        time_channel: int | None = None,
+    ) -> None:
         several = isinstance(augmentation, list | tuple)
         self.batches = batches
         self.augmentations = augmentation if several else [augmentation]
         self.scaler = scaler
+        self.time_channel = time_channel
 
     @property
     def budget(self) -> Any:
@@ -51,8 +61,15 @@ class AugmentedBatches:
                 else:
                     x = augmentation.augment(x, valid, generator)
                 _check_shape(augmentation, x, inputs["x"])
-            inputs = {**inputs, "x": x * self.scaler.scale + self.scaler.mean}
+            inputs = {**inputs, "x": self._back(x, inputs["x"])}
             yield (inputs, target) if pairs is None else mixed_answers(inputs, target, *pairs)
+
+    def _back(self, x: Tensor, before: Tensor) -> Tensor:
+        """The changed sequences as the network is given them, at the times they had."""
+        x = x * self.scaler.scale + self.scaler.mean
+        if self.time_channel is not None:
+            x[:, :, self.time_channel] = before[:, :, self.time_channel].to(x.device)
+        return x
 
 
 def _check_shape(augmentation: Any, x: Tensor, before: Tensor) -> None:
@@ -110,4 +127,6 @@ def augmented(batches: TrainBatches, net: Any) -> TrainBatches | AugmentedBatche
     """Batches as the net wants them for training: changed, if it has an augmentation."""
     if net.augmentation is None:
         return batches
-    return AugmentedBatches(batches, net.augmentation, net.module_.scaler)
+    module = net.module_
+    time_channel = None if module.irregular is None else module.irregular.time_channel
+    return AugmentedBatches(batches, net.augmentation, module.scaler, time_channel)
