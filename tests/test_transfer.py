@@ -12,7 +12,6 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sktime.datasets import load_japanese_vowels
 
 import skrnn
 from skrnn import RNNClassifier, RNNRegressor
@@ -455,29 +454,6 @@ def test_wrong_groups_are_refused(
         model.fit(ragged, labels)
     with pytest.raises(ValueError, match="'lbfgs' takes all parameters alike"):
         model.set_params(optimizer="lbfgs").fit(ragged, labels)
-
-
-# -- what it is for ---------------------------------------------------------------------------
-
-
-def test_few_sequences_of_new_speakers_are_enough() -> None:
-    """Speakers 7 to 9, of whom three sequences each are labelled, after 1 to 6."""
-    X, speaker = load_japanese_vowels(split="train", return_type="df-list")
-    X = [x.to_numpy() for x in X]
-    known = [i for i in range(len(X)) if speaker[i] in "123456"]
-    new = [i for i in range(len(X)) if speaker[i] in "789"]
-    shown = [i for k in "789" for i in [j for j in new if speaker[j] == k][:3]]
-    rest = [i for i in new if i not in shown]
-    params = {"hidden_size": 32, "max_epochs": 20, "random_state": 0}
-    source = RNNClassifier(**params).fit([X[i] for i in known], speaker[known])
-    scores = [
-        RNNClassifier(**given, **params)
-        .fit([X[i] for i in shown], speaker[shown])
-        .score([X[i] for i in rest], speaker[rest])
-        for given in ({}, {"pretrained": source, "freeze": "encoder"})
-    ]
-    assert scores[1] > scores[0]
-    assert scores[1] > 0.8
 
 
 def test_it_computes_in_the_type_of_the_new_network(
