@@ -356,7 +356,7 @@ def test_what_cannot_stream_says_why(ragged: list, labels: Any, numbers: Any) ->
     with pytest.raises(NotFittedError):
         RNNClassifier().stream()
     both_ways = RNNClassifier(**TINY).fit(ragged, labels)
-    with pytest.raises(ValueError, match=r"bidirectional=False, got bidirectional='auto' \(which"):
+    with pytest.raises(ValueError, match=r"bidirectional=False \('auto' reads both ways"):
         both_ways.stream()
     with pytest.raises(ValueError, match="front end 'patch' reads several steps"):
         RNNClassifier(frontend="patch", **ONE_WAY).fit(ragged, labels).stream()
