@@ -6,6 +6,7 @@ and safetensors.
 
 from skrnn.export._converting import to_numpy
 from skrnn.export._files import load_numpy
+from skrnn.export._onnx import to_onnx
 from skrnn.export._predictors import NumpyClassifier, NumpyRegressor
 
-__all__ = ["NumpyClassifier", "NumpyRegressor", "load_numpy", "to_numpy"]
+__all__ = ["NumpyClassifier", "NumpyRegressor", "load_numpy", "to_numpy", "to_onnx"]
