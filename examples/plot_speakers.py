@@ -2,13 +2,13 @@
 Who speaks? Errors and learning curves
 ======================================
 
-Nine men say the same vowels, and a classifier tells who it was. Which speakers does it take for each
-other, when did it stop learning, and would more recordings help?
+Nine men say the same vowels, and a classifier tells who it was. Which speakers does it take for
+each other, when did it stop learning, and would more recordings help?
 """
 
 # %%
-# sktime ships the recordings: 270 to learn from and 370 to test on, of 7 to 29 steps with 12 numbers
-# that describe the sound.
+# sktime ships the recordings: 270 to learn from and 370 to test on, of 7 to 29 steps with 12
+# numbers that describe the sound.
 import matplotlib.pyplot as plt
 import numpy as np
 from sktime.datasets import load_japanese_vowels
@@ -20,8 +20,8 @@ X_test, y_test = load_japanese_vowels(split="test", return_type="df-list")
 print(len(X_train), "and", len(X_test), "recordings, the first of shape", X_train[0].shape)
 
 # %%
-# A validation part shows how the training went: ``history_`` has its loss beside that of the training
-# part after every epoch.
+# A validation part shows how the training went: ``history_`` has its loss beside that of the
+# training part after every epoch.
 classifier = RNNClassifier(hidden_size=32, max_epochs=30, early_stopping=True, random_state=0)
 classifier.fit(X_train, y_train)
 print(f"test accuracy: {classifier.score(X_test, y_test):.3f}")
@@ -44,7 +44,7 @@ plt.show()
 
 # %%
 # So does its learning curve: the same classifier with more and more of the recordings, tested on
-# others by cross-validation. As the gap between the two lines closes, there is less to gain from more.
+# others by cross-validation. As the gap between the lines closes, there is less to gain from more.
 from sklearn.model_selection import StratifiedKFold, learning_curve
 
 quick = RNNClassifier(hidden_size=32, max_epochs=15, random_state=0)
@@ -59,7 +59,9 @@ sizes, train_scores, test_scores = learning_curve(
 )
 figure, axis = plt.subplots(layout="constrained")
 for scores, label in [(train_scores, "learned from"), (test_scores, "not seen")]:
-    axis.errorbar(sizes, scores.mean(axis=1), scores.std(axis=1), marker="o", capsize=3, label=label)
+    axis.errorbar(
+        sizes, scores.mean(axis=1), scores.std(axis=1), marker="o", capsize=3, label=label
+    )
 axis.set(xlabel="recordings in training", ylabel="accuracy", title="More recordings still help")
 axis.legend()
 plt.show()
