@@ -298,7 +298,8 @@ class OrderedBatches:
             longest = max(int(lengths[indices].max(initial=0)), 1)
             rows = max(min(self.batch_size, MAX_INFERENCE_STEPS // longest), 1)
             for part in _cut(indices, rows):
-                batches.extend(split_outliers(part, lengths))
+                whole = self.dataset.equal_length is not None
+                batches.extend([part] if whole else split_outliers(part, lengths))
         # What the longest batch needs of memory is there for all others.
         return batches[::-1]
 

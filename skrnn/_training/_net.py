@@ -15,6 +15,7 @@ from skrnn._training._augmentation import AugmentedBatches, augmented
 from skrnn._training._batches import OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import MeanLoss
 from skrnn._training._epochs import EpochMixin
+from skrnn._training._filling import Filling
 from skrnn._training._losses import mean_over_sequences
 from skrnn._training._optimizers import optimizer_defaults, parameter_groups
 from skrnn._training._processes import Alone
@@ -22,9 +23,6 @@ from skrnn._training._steps import StepGuard, clear_gradients, learnable, need_n
 from skrnn._training._threads import shared_cores
 from skrnn._training._truncation import Chunk, ChunkBatches, advance, answer, backward_in_chunks
 from skrnn.nn import SequenceHead, SequenceNetwork, length_mask
-
-# Inference batches are filled up to constant size below this many rows x steps.
-MAX_FILLED_STEPS = 2**18
 
 
 class NoCriterion(nn.Module):
@@ -290,11 +288,12 @@ class SequenceNetMixin(EpochMixin):
         # Nothing waits for the device between batches, unless there is much to bring back.
         place = "cpu" if per_step else self.device
         plan = OrderedBatches(dataset, batch_size).plan()
+        run = self._encode if encode else self.infer
+        filling = Filling(self, batch_size, alone=len(plan) == 1)
         with torch.inference_mode(), shared_cores():
-            batches = dataset.batches(_filled(indices, dataset, batch_size) for indices in plan)
+            batches = dataset.batches(filling.fill(indices, dataset.lengths) for indices in plan)
             for indices, (inputs, _) in zip(plan, batches, strict=True):
-                out = self._encode(inputs) if encode else self.infer(inputs)
-                out = out[: len(indices)].to(place)
+                out = run(inputs)[: len(indices)].to(place)
                 if per_step:
                     lengths = torch.from_numpy(dataset.lengths[indices])
                     out = out[length_mask(lengths, out.shape[1])]
@@ -332,20 +331,6 @@ def _predictions(net: Any, dataset: SequenceDataset) -> Any:
     head = net.module_.head
     with torch.no_grad():
         return np.concatenate([head.predict(raw.to(net.device)).cpu().numpy() for raw in raws])
-
-
-def _filled(indices: Any, dataset: SequenceDataset, batch_size: int) -> Any:
-    """Repeat rows up to a batch of constant size.
-
-    Matrix products of another shape round differently, and the answer for a sample must not depend
-    on how many others come with it.
-    """
-    if len(indices) == batch_size:
-        return indices
-    longest = int(dataset.lengths[indices].max(initial=0))
-    if batch_size * longest > MAX_FILLED_STEPS:
-        return indices
-    return np.concatenate([indices, np.repeat(indices[-1:], batch_size - len(indices))])
 
 
 def _loss_weight(loss: Tensor, inputs: Any) -> Tensor | None:

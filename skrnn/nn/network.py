@@ -308,13 +308,17 @@ class SequenceNetwork(nn.Module):
             If the lengths do not fit.
         """
         valid = ValidSteps.of(lengths, output)
-        return self.head(self.dropout(self._pool(output, valid)))
+        return self.head(self._drop(self._pool(output, valid)))
 
     def _features(self, x: Tensor, valid: ValidSteps) -> Tensor:
-        x = valid.fill(x, 0.0)
+        # Our own encoder clears the padding by itself, and a front end gets it cleared.
+        if self.embedding is not None or not isinstance(self.encoder, RecurrentEncoder):
+            x = valid.fill(x, 0.0)
         if self.scaler is not None:
             x = self.scaler(x)
-        return self.input_dropout(x if self.embedding is None else self.embedding(x))
+        if self.embedding is not None:
+            x = self.embedding(x)
+        return self.input_dropout(x) if self.input_dropout.p else x
 
     def _read(self, x: Tensor, valid: ValidSteps) -> tuple[Tensor, ValidSteps, Tensor | None]:
         """Steps for the encoder, which of them are valid, and what goes past it to the head."""
@@ -361,7 +365,11 @@ class SequenceNetwork(nn.Module):
         ValueError
             If `x` has another number of features or dimensions, or the lengths do not fit it.
         """
-        return self.head(self.dropout(self.encode(x, lengths)))
+        return self.head(self._drop(self.encode(x, lengths)))
+
+    def _drop(self, x: Tensor) -> Tensor:
+        # What a module costs that does nothing, small networks feel in every step.
+        return self.dropout(x) if self.dropout.p else x
 
 
 def _embedding(full: NetworkSpec) -> TokenEmbedding | None:
