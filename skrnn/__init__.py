@@ -4,8 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skrnn import metrics, nn, preprocessing, sktime, testing
+    from skrnn import metrics, nn, preprocessing, sktime, streaming, testing
     from skrnn._classifier import RNNClassifier
+    from skrnn._persistence import load, save
     from skrnn._regressor import RNNRegressor
 
 __version__ = "0.1.0"
@@ -15,25 +16,30 @@ __all__ = [
     "RNNForecaster",
     "RNNRegressor",
     "__version__",
+    "load",
     "metrics",
     "nn",
     "preprocessing",
+    "save",
     "sktime",
+    "streaming",
     "testing",
 ]
 
-_CLASSES = {
+_HOMES = {
     "RNNClassifier": "skrnn._classifier",
     "RNNForecaster": "skrnn._forecaster",
     "RNNRegressor": "skrnn._regressor",
+    "load": "skrnn._persistence",
+    "save": "skrnn._persistence",
 }
-_SUBMODULES = frozenset({"metrics", "nn", "preprocessing", "sktime", "testing"})
+_SUBMODULES = frozenset({"metrics", "nn", "preprocessing", "sktime", "streaming", "testing"})
 
 
 def __getattr__(name: str) -> Any:
     # PEP 562: torch and sktime take seconds to import, so a name costs only when it is used.
-    if name in _CLASSES:
-        value = getattr(import_module(_CLASSES[name]), name)
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
     elif name in _SUBMODULES:
         value = import_module(f"skrnn.{name}")
     else:

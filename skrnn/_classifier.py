@@ -18,11 +18,13 @@ from torch import Tensor
 
 from skrnn._base import RecurrentEstimator
 from skrnn._fitted import by_sequence
-from skrnn._parameters import CONSTRAINTS
+from skrnn._parameters import CONSTRAINTS, reads_forward_only
 from skrnn._stores import targets_beside
+from skrnn._streamed import streamed
 from skrnn._targets import LabelEncoding, Samples, check_labels, split_steps
 from skrnn._training import SequenceNetClassifier
 from skrnn.metrics import sequence_accuracy_score
+from skrnn.streaming import ClassifierStream
 
 HEAD_OF_LOSS = {"cross_entropy": "categorical", "crf": "crf"}
 
@@ -36,10 +38,11 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     Parameters
     ----------
-    cell : {"lstm", "gru", "rnn", "mingru", "minlstm"} or class, default="lstm"
+    cell : {"lstm", "gru", "rnn", "mingru", "minlstm", "grud"} or class, default="lstm"
         Recurrent layer, as in :class:`torch.nn.LSTM`, :class:`torch.nn.GRU` and
         :class:`torch.nn.RNN`; or a minimal one, which trains faster on long sequences, as in
-        :class:`skrnn.nn.MinGRULayer` and :class:`skrnn.nn.MinLSTMLayer`. A class is called with
+        :class:`skrnn.nn.MinGRULayer` and :class:`skrnn.nn.MinLSTMLayer`; or with ``missing="mask"``
+        :class:`skrnn.nn.GRUDLayer`, which decays between observations. A class is called with
         ``(input_size, hidden_size)`` and steps like :class:`torch.nn.LSTMCell`, or is a
         :class:`skrnn.nn.RecurrentLayer`.
 
@@ -79,6 +82,12 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         `recurrent_dropout`, at the speed of the kernels. Of ``"lstm"``, ``"gru"`` and ``"rnn"``.
         Values in ``[0, 1)``.
 
+    memory_steps : int or None, default=None
+        The largest number of steps over which something is to be remembered, for sequences in which
+        what matters lies hundreds of steps apart: the gates of ``"lstm"``, ``"gru"``,
+        ``"mingru"`` and ``"minlstm"`` start to forget after 2 to so many steps. Values in
+        ``[2, inf)``. Read more in the :ref:`User Guide <long_sequences>`.
+
     pooling : str or tuple of str, default=("mean", "max", "last")
         How the states of a sequence become one vector: ``"mean"``, ``"max"``, ``"last"``,
         ``"attention"``, or several of them, concatenated. Padding never takes part. Unused with
@@ -94,11 +103,37 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     vocabulary_size : int or None, default=None
         Number of token ids, the two reserved ones included. None takes the largest id of `fit`
-        plus one. Values in ``[2, inf)``. Only used with `embedding_dim`.
+        plus one, or the rows of `embedding`. Values in ``[2, inf)``. Only used with token ids.
+
+    embedding : array-like of shape (vocabulary_size, embedding_dim) or keyed vectors, default=None
+        Vectors that were learned elsewhere: X holds token ids, and row ``i`` is the vector that id
+        ``i`` starts from; row 0, of padding, counts as 0. They are copied and trained on. An object
+        with ``key_to_index`` and ``vectors``, as gensim's KeyedVectors, gives the ids from 2 on to
+        its words in order, as ``SequenceTokenizer(vocabulary=embedding)`` does, and its mean to
+        id 1. Clones share it. Read more in the :ref:`User Guide <pretrained_vectors>`.
 
     embedding_dropout : float, default=0.0
-        Probability of dropping a token everywhere in a batch, while training. Only used with
-        `embedding_dim`. Values in ``[0, 1)``.
+        Probability of dropping a token everywhere in a batch, while training. Only used with token
+        ids. Values in ``[0, 1)``.
+
+    word_dropout : float, default=0.0
+        Probability of reading a token as unknown (id 1), at each of its places, while training, so
+        that the vector of unknown tokens is learned. Only used with token ids. Values in
+        ``[0, 1)``.
+
+    character_encoder : {"lstm", "gru", "conv"} or None, default=None
+        With a name, every step of X holds the id of a word and then those of its characters,
+        padded with 0, as from ``SequenceTokenizer(max_characters=...)``; what is named reads the
+        characters, and its vector is put beside that of the word. Only used with token ids. Read
+        more in the :ref:`User Guide <characters>`.
+
+    character_dim : int, default=50
+        Size of the vector of a character, and of the state or the number of filters of
+        `character_encoder`. Values in ``[1, inf)``.
+
+    character_vocabulary_size : int or None, default=None
+        Number of ids of characters, the two reserved ones included. None takes the largest of
+        `fit` plus one. Values in ``[2, inf)``. Only used with `character_encoder`.
 
     frontend : {"conv", "patch", "auto"}, callable or None, default=None
         What the recurrent layers read instead of the time steps: ``"conv"``, the map of
@@ -113,7 +148,19 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     standardize : bool, default=True
         Bring every feature to mean 0 and standard deviation 1 inside the network, with the
-        statistics of the training part. Unused with `embedding_dim`.
+        statistics of the training part. Unused with token ids.
+
+    missing : {"error", "mask"}, default="error"
+        What NaN inside a sequence is: an error, or a missing value. With ``"mask"`` the network
+        reads every feature as three: its value, the last observed one where it is missing (its mean
+        before the first); whether it was observed; and the time since its last observation. Not
+        with `embedding_dim`. Read more in the :ref:`User Guide <irregular>`.
+
+    time_channel : int, str or None, default=None
+        The feature that holds the time stamp of every step, by position or name, for steps at
+        irregular times. Stamps must not decrease; the network reads the times between steps, not
+        the stamps. None: steps are one unit of time apart. Read more in the
+        :ref:`User Guide <irregular>`.
 
     n_channels : int or None, default=None
         With a number, 2-D X holds folded sequences: row ``i`` is a sequence of shape
@@ -129,8 +176,8 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     optimizer : str or class, default="adamw"
         Optimizer of :mod:`torch.optim`, by name or class. Its parameters are set as
-        ``optimizer__weight_decay`` and so on, see `net_params`. Weight decay spares biases and
-        recurrent weights.
+        ``optimizer__weight_decay`` and so on, see `net_params`. Weight decay spares biases,
+        norms and recurrent weights.
 
     lr : float, default=0.005
         Learning rate, per step. Values in ``(0, inf)``.
@@ -158,10 +205,18 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         twice. None trains on whole sequences. Values in ``[1, inf)``. Read more in the
         :ref:`User Guide <long_sequences>`.
 
-    augmentation : object with a method ``augment``, list of such objects or None, default=None
+    augmentation : object with a method ``augment`` or ``mix``, list of such or None, default=None
         Changes the sequences of every training batch at random, as :class:`skrnn.nn.Jitter`,
-        :class:`skrnn.nn.Scaling` and :class:`skrnn.nn.TimeWarp`; several are applied one after the
-        other. Not with `embedding_dim`. Read more in the :ref:`User Guide <regularisation>`.
+        :class:`skrnn.nn.Scaling`, :class:`skrnn.nn.TimeWarp` and :class:`skrnn.nn.Mixup`; several
+        are applied one after the other. Not with token ids. Read more in the
+        :ref:`User Guide <regularisation>`.
+
+    weight_averaging : {"ema", "swa"} or None, default=None
+        Validate and keep a mean of weights instead of the last ones: ``"ema"``, an exponential
+        moving average over the steps, whose ``weight_averaging__decay`` is 0.999 at most, or
+        ``"swa"``, the mean over the ends of the last epochs, of which there are
+        ``weight_averaging__n_epochs``, or for a value below 1 this share of those so far; 0.25 by
+        default. Read more in the :ref:`User Guide <weight_averaging>`.
 
     max_time : float or None, default=None
         Seconds after which the training ends; the schedule is planned to end with it. Values in
@@ -207,8 +262,9 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         Callbacks, or pairs (name, callback), that run during training. They are cloned first.
 
     net_params : dict or None, default=None
-        Parameters with skorch's names: ``optimizer__*``, ``callbacks__name__*`` and
-        ``lr_schedule__*``. `set_params` and searches accept them directly.
+        Parameters with two underscores: ``optimizer__*``, ``callbacks__name__*``,
+        ``lr_schedule__*`` and ``weight_averaging__*``. `set_params` and searches accept them
+        directly.
 
     warm_start : bool, default=False
         Start `fit` from the weights of the last one, with the same features and targets.
@@ -277,7 +333,10 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         Names of the features, when X had names that are all strings.
 
     vocabulary_size_ : int
-        Number of token ids. Only with `embedding_dim`.
+        Number of token ids. Only with `embedding_dim` or `embedding`.
+
+    character_vocabulary_size_ : int
+        Number of ids of characters. Only with `character_encoder`.
 
     interrupted_ : bool
         Whether Ctrl-C ended the training; the last whole epoch is kept.
@@ -347,14 +406,22 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         input_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        memory_steps: int | None = None,
         pooling: str | tuple[str, ...] = ("mean", "max", "last"),
         attention_heads: int = 1,
         embedding_dim: int | None = None,
         vocabulary_size: int | None = None,
+        embedding: Any = None,
         embedding_dropout: float = 0.0,
+        word_dropout: float = 0.0,
+        character_encoder: str | None = None,
+        character_dim: int = 50,
+        character_vocabulary_size: int | None = None,
         frontend: str | Callable | None = None,
         return_sequences: bool = False,
         standardize: bool = True,
+        missing: str = "error",
+        time_channel: int | str | None = None,
         n_channels: int | None = None,
         empty: str = "error",
         n_estimators: int = 1,
@@ -366,6 +433,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         gradient_clip_value: float | None = 1.0,
         tbptt_steps: int | None = None,
         augmentation: Any = None,
+        weight_averaging: str | None = None,
         max_time: float | None = None,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
@@ -396,14 +464,22 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.input_dropout = input_dropout
         self.recurrent_dropout = recurrent_dropout
         self.weight_dropout = weight_dropout
+        self.memory_steps = memory_steps
         self.pooling = pooling
         self.attention_heads = attention_heads
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
+        self.embedding = embedding
         self.embedding_dropout = embedding_dropout
+        self.word_dropout = word_dropout
+        self.character_encoder = character_encoder
+        self.character_dim = character_dim
+        self.character_vocabulary_size = character_vocabulary_size
         self.frontend = frontend
         self.return_sequences = return_sequences
         self.standardize = standardize
+        self.missing = missing
+        self.time_channel = time_channel
         self.n_channels = n_channels
         self.empty = empty
         self.n_estimators = n_estimators
@@ -415,6 +491,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.gradient_clip_value = gradient_clip_value
         self.tbptt_steps = tbptt_steps
         self.augmentation = augmentation
+        self.weight_averaging = weight_averaging
         self.max_time = max_time
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
@@ -644,6 +721,35 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         p = head.predict(raw).detach().clamp(min=torch.finfo(raw.dtype).tiny)
         return (p.logit(eps=1e-15) if self._encoding.multilabel else p.log()).numpy()
 
+    def stream(self, n_streams: int = 1) -> ClassifierStream:
+        """Answer while sequences are running, in constant time and memory per step.
+
+        Only of a network that reads forward: fit with ``bidirectional=False``, unless
+        ``return_sequences=True`` does so by itself, and with ``frontend=None``. Read more in the
+        :ref:`User Guide <streaming>`.
+
+        Parameters
+        ----------
+        n_streams : int, default=1
+            Number of sequences that are read side by side. Values in ``[1, inf)``.
+
+        Returns
+        -------
+        stream : skrnn.streaming.ClassifierStream
+            Its ``step`` reads a time step of each sequence and gives what `predict` gives for the
+            steps so far, with ``return_sequences=True`` for the newest of them. It keeps the
+            weights of now, whatever becomes of the estimator.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+
+        ValueError
+            If something stands against reading step by step; the message names it.
+        """
+        return ClassifierStream(streamed(self), n_streams)
+
     # -- what the base asks for ---------------------------------------------------------------
 
     def _check(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> Samples:
@@ -663,7 +769,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     def _reads_both_ways(self) -> bool:
         if self.loss == "crf" and self.bidirectional == "auto":
-            return True
+            return not reads_forward_only(self.cell)
         return super()._reads_both_ways()
 
     def _learn_target(self, samples: Samples, classes: Any) -> None:

@@ -35,7 +35,7 @@ from skrnn._forecasting._setup import (
     warn_of_other_season,
 )
 from skrnn._forecasting._stamps import stamp_text
-from skrnn._parameters import AcceleratorMixin, NetParamsMixin
+from skrnn._parameters import PREFIXES, AcceleratorMixin, NetParamsMixin
 from skrnn._sktime import SktimeMixin
 from skrnn._training import processes_of
 from skrnn.nn import DEFAULT_QUANTILES
@@ -277,6 +277,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
     (3, 4)
     """
 
+    _prefixes = PREFIXES
     _tags: ClassVar[dict[str, Any]] = {
         "object_type": "forecaster",
         "authors": "the skrnn developers",

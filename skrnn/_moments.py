@@ -31,28 +31,40 @@ def moments_of_blocks(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation of rows that come in blocks, each with the weights of its rows.
 
-    The blocks are read once, and no copy of a whole one is made.
+    Missing values (NaN) do not count; a column of nothing else has mean and deviation 0. The blocks
+    are read once, and no copy of a whole one is made.
     """
-    total: float = 0.0
+    total: Any = 0.0
     mean: Any = 0.0
     squares: Any = 0.0
     largest: Any = 0.0
     for rows, weight in _short_blocks(blocks):
         largest = np.maximum(largest, _largest(rows))
-        here = weight.sum()
-        if here == 0:
+        here, mean_here, squares_here = _moments_of_rows(rows, weight)
+        if not np.any(here):
             continue
-        # A product sums the rows of a few columns ten times faster than numpy's sum over an axis.
-        exact = rows.astype(np.float64)
-        mean_here = weight @ exact / here
-        squares_here = weight @ (exact - mean_here) ** 2
         # Two groups become one: Chan, Golub, LeVeque, "Updating formulae ... variances", 1979.
-        away = mean_here - mean
+        away = np.where(here > 0, mean_here - mean, 0.0)
         total, before = total + here, total
-        mean = mean + away * (here / total)
-        squares = squares + squares_here + away**2 * (before * here / total)
-    scale = np.sqrt(squares / total)
+        counted = np.where(total > 0, total, 1.0)
+        mean = mean + away * (here / counted)
+        squares = squares + squares_here + away**2 * (before * here / counted)
+    scale = np.sqrt(squares / np.where(total > 0, total, 1.0))
     return mean, np.where(scale > CONSTANT * largest, scale, 0.0)
+
+
+def _moments_of_rows(rows: NDArray, weight: NDArray) -> tuple[Any, NDArray, NDArray]:
+    """Total weight, weighted mean and sum of squares around it of the columns of a few rows."""
+    # A product sums the rows of a few columns ten times faster than numpy's sum over an axis.
+    exact = rows.astype(np.float64)
+    missing = np.isnan(exact)
+    if not missing.any():
+        here = weight.sum()
+        mean = weight @ exact / (here if here > 0 else 1.0)
+        return here, mean, weight @ (exact - mean) ** 2
+    here = weight @ ~missing
+    mean = weight @ np.where(missing, 0.0, exact) / np.where(here > 0, here, 1.0)
+    return here, mean, weight @ np.where(missing, 0.0, exact - mean) ** 2
 
 
 def _short_blocks(
@@ -67,8 +79,10 @@ def _short_blocks(
 
 
 def _largest(values: NDArray) -> NDArray:
-    """Largest absolute value of every column."""
+    """Largest absolute value of every column, of those that are not missing."""
     values = np.abs(values)
+    if np.isnan(values.max(initial=0)):
+        values = np.where(np.isnan(values), 0, values)
     n_rows, n_columns = values.shape
     # Long rows are compared many numbers at a time, rows of a few columns one by one.
     beside = max(min(n_rows, _ROW // max(n_columns, 1)), 1)

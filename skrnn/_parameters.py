@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,11 +14,12 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from skrnn.nn import CELLS, FRONTENDS, POOLINGS
+from skrnn._vectors import embedding_shape
+from skrnn.nn import CELLS, CHARACTER_ENCODERS, FRONTENDS, OBSERVING_CELLS, POOLINGS
 from skrnn.nn.specs import DTYPES
 
 CONSTRAINTS: dict[str, Any] = {
-    "cell": [StrOptions(set(CELLS)), type],
+    "cell": [StrOptions({*CELLS, *OBSERVING_CELLS}), type],
     "hidden_size": [Interval(Integral, 1, None, closed="left"), tuple, list],
     "num_layers": [Interval(Integral, 1, None, closed="left")],
     "nonlinearity": [StrOptions({"tanh", "relu"})],
@@ -26,14 +28,22 @@ CONSTRAINTS: dict[str, Any] = {
     "input_dropout": [Interval(Real, 0, 1, closed="left")],
     "recurrent_dropout": [Interval(Real, 0, 1, closed="left")],
     "weight_dropout": [Interval(Real, 0, 1, closed="left")],
+    "memory_steps": [Interval(Integral, 2, None, closed="left"), None],
     "embedding_dropout": [Interval(Real, 0, 1, closed="left")],
+    "word_dropout": [Interval(Real, 0, 1, closed="left")],
     "pooling": [StrOptions(set(POOLINGS)), tuple, list],
     "attention_heads": [Interval(Integral, 1, None, closed="left")],
     "embedding_dim": [Interval(Integral, 1, None, closed="left"), None],
     "vocabulary_size": [Interval(Integral, 2, None, closed="left"), None],
+    "embedding": ["array-like", HasMethods(["__getitem__"]), None],
+    "character_encoder": [StrOptions(set(CHARACTER_ENCODERS)), None],
+    "character_dim": [Interval(Integral, 1, None, closed="left")],
+    "character_vocabulary_size": [Interval(Integral, 2, None, closed="left"), None],
     "frontend": [StrOptions({*FRONTENDS, "auto"}), callable, None],
     "return_sequences": ["boolean"],
     "standardize": ["boolean"],
+    "missing": [StrOptions({"error", "mask"})],
+    "time_channel": [Integral, str, None],
     "n_channels": [Interval(Integral, 1, None, closed="left"), None],
     "n_estimators": [Interval(Integral, 1, None, closed="left")],
     "n_jobs": [Integral, None],
@@ -45,7 +55,8 @@ CONSTRAINTS: dict[str, Any] = {
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "gradient_clip_value": [Interval(Real, 0, None, closed="neither"), None],
     "tbptt_steps": [Interval(Integral, 1, None, closed="left"), None],
-    "augmentation": [HasMethods(["augment"]), list, tuple, None],
+    "augmentation": [HasMethods(["augment"]), HasMethods(["mix"]), list, tuple, None],
+    "weight_averaging": [StrOptions({"ema", "swa"}), None],
     "max_time": [Interval(Real, 0, None, closed="neither"), None],
     "early_stopping": ["boolean", StrOptions({"auto"})],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -73,6 +84,8 @@ STEPS_TO_READ = 64
 LONGEST_FOR_CONV, MOST_FOR_CONV = 2000, 1_000_000
 
 PREFIXES = ("optimizer__", "callbacks__", "lr_schedule__")
+# Those of classifier and regressor.
+LONGER_PREFIXES = (*PREFIXES, "weight_averaging__")
 
 
 class NetParamsMixin:
@@ -84,6 +97,7 @@ class NetParamsMixin:
     """
 
     net_params: dict[str, Any] | None
+    _prefixes: ClassVar[tuple[str, ...]] = LONGER_PREFIXES
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get the parameters of this estimator.
@@ -119,7 +133,9 @@ class NetParamsMixin:
         self : estimator instance
             This estimator.
         """
-        nested = {name: params.pop(name) for name in list(params) if name.startswith(PREFIXES)}
+        nested = {
+            name: params.pop(name) for name in list(params) if name.startswith(self._prefixes)
+        }
         if nested:
             # A new dict: clone compares parameters by identity.
             params["net_params"] = {**(params.get("net_params", self.net_params) or {}), **nested}
@@ -128,37 +144,61 @@ class NetParamsMixin:
 
     def _net_params(self, prefix: str) -> dict[str, Any]:
         """Double-underscore parameters of one prefix, without the prefix."""
-        return params_of_prefix(self.net_params, prefix)
+        return params_of_prefix(self.net_params, prefix, self._prefixes)
 
 
 class AcceleratorMixin:
-    """The parameter ``accelerator``, which stands for processes that run now.
+    """The parameters ``accelerator`` and ``embedding``, which clones share.
 
-    Clones share it. Pickles and other copies come back without one: theirs are other processes.
+    An accelerator stands for processes that run now. Pickles and other copies come back without
+    one: theirs are other processes. An embedding is large, and only ever read.
     """
 
     accelerator: Any
+    embedding: Any
 
     def __sklearn_clone__(self) -> Any:
         bare = object.__new__(type(self))
-        bare.__dict__.update(self.__dict__, accelerator=None)
+        bare.__dict__.update(self.__dict__, accelerator=None, embedding=None)
         twin = BaseEstimator.__sklearn_clone__(bare)
-        twin.accelerator = self.accelerator
+        twin.accelerator, twin.embedding = self.accelerator, self.embedding
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
         state: Any = super().__getstate__()
         return {**state, "accelerator": None}
 
+    def _params_to_store(self) -> dict[str, Any]:
+        """Parameters for a file, which holds no data and knows no processes."""
+        params = {**self.get_params(deep=False), "accelerator": None}  # type: ignore[attr-defined]
+        if isinstance(params.get("validation_split"), tuple):
+            warnings.warn(
+                "validation_split=(X_val, y_val) holds data, and no file of an estimator does; "
+                "what is loaded has validation_split=None.",
+                UserWarning,
+                stacklevel=2,
+            )
+            params["validation_split"] = None
+        if params.get("embedding") is not None:
+            warnings.warn(
+                "embedding is not written to a file, which holds the vectors that were learned; "
+                "what is loaded has embedding=None and, for fitting anew, the sizes of it.",
+                UserWarning,
+                stacklevel=2,
+            )
+            rows, size = embedding_shape(params["embedding"])
+            params |= {"embedding": None, "vocabulary_size": rows, "embedding_dim": size}
+        return params
 
-def params_of_prefix(net_params: Mapping[str, Any] | None, prefix: str) -> dict[str, Any]:
+
+def params_of_prefix(
+    net_params: Mapping[str, Any] | None, prefix: str, known: tuple[str, ...]
+) -> dict[str, Any]:
     """Parameters of the dict ``net_params`` that start with one prefix, without it."""
     params = net_params or {}
-    unknown = [name for name in params if not str(name).startswith(PREFIXES)]
+    unknown = [name for name in params if not str(name).startswith(known)]
     if unknown:
-        raise ValueError(
-            f"net_params has the key {unknown[0]!r}; keys start with one of {PREFIXES}."
-        )
+        raise ValueError(f"net_params has the key {unknown[0]!r}; keys start with one of {known}.")
     return {
         name.removeprefix(prefix): value
         for name, value in params.items()
@@ -200,6 +240,9 @@ def check_combinations(estimator: Any) -> None:
         _check_whole_sequences(estimator)
     _check_frontend(estimator)
     _check_augmentation(estimator)
+    _check_tokens(estimator)
+    _check_decay(estimator)
+    _check_irregular(estimator)
     schedule = estimator.lr_schedule
     if inspect.isclass(schedule) and not issubclass(schedule, torch.optim.lr_scheduler.LRScheduler):
         raise ValueError(f"lr_schedule={schedule!r} is not a torch learning-rate scheduler class.")
@@ -267,27 +310,137 @@ def _check_augmentation(estimator: Any) -> None:
     given = estimator.augmentation
     if given is None:
         return
-    if estimator.embedding_dim is not None:
+    if reads_tokens(estimator):
         raise ValueError(
-            "augmentation changes numbers, and embedding_dim="
-            f"{estimator.embedding_dim} says that X holds token ids; use augmentation=None and, "
-            "for example, embedding_dropout."
+            f"augmentation changes numbers, and {_name_of_tokens(estimator)} says that X holds "
+            "token ids; use augmentation=None and, for example, embedding_dropout."
         )
-    for one in given if isinstance(given, list | tuple) else [given]:
-        if not hasattr(one, "augment"):
-            raise ValueError(f"augmentation={given!r} holds {one!r}, which has no method augment.")
+    several = given if isinstance(given, list | tuple) else [given]
+    for one in several:
+        if not hasattr(one, "augment") and not hasattr(one, "mix"):
+            raise ValueError(
+                f"augmentation={given!r} holds {one!r}, which has no method augment or mix."
+            )
         if estimator.return_sequences and getattr(one, "moves_time", False):
             raise ValueError(
                 f"augmentation={one!r} moves steps in time, and the answers of "
                 "return_sequences=True would not follow; use one that leaves them in place."
             )
+    _check_mixing(estimator, [one for one in several if hasattr(one, "mix")])
+
+
+def _check_mixing(estimator: Any, mixing: list[Any]) -> None:
+    """Check what does not go with sequences that are mixed."""
+    if len(mixing) > 1:
+        raise ValueError(
+            f"augmentation={estimator.augmentation!r} mixes sequences twice, and answers are mixed "
+            f"in pairs; leave one of {mixing!r}."
+        )
+    if mixing and estimator.return_sequences:
+        raise ValueError(
+            f"augmentation={mixing[0]!r} mixes two sequences whose steps do not correspond, and "
+            "return_sequences=True asks for an answer at every step; use one that changes each "
+            "sequence by itself, as Jitter."
+        )
+    if mixing and estimator.loss == "negative_binomial":
+        raise ValueError(
+            f"augmentation={mixing[0]!r} mixes the answers, and loss='negative_binomial' needs "
+            "counts, which their means are not; use another loss or augmentation."
+        )
+
+
+def reads_tokens(estimator: Any) -> bool:
+    """Whether the parameters say that X holds token ids."""
+    return estimator.embedding_dim is not None or estimator.embedding is not None
+
+
+def _name_of_tokens(estimator: Any) -> str:
+    """What says that X holds token ids."""
+    given = estimator.embedding_dim
+    return f"embedding_dim={given}" if estimator.embedding is None else "embedding"
+
+
+def embedding_size(estimator: Any) -> int | None:
+    """Size of the vector of a token; None where X holds numbers."""
+    if estimator.embedding is None:
+        return estimator.embedding_dim
+    return embedding_shape(estimator.embedding)[1]
+
+
+def _check_tokens(estimator: Any) -> None:
+    encoder = estimator.character_encoder
+    if encoder is not None and not reads_tokens(estimator):
+        raise ValueError(
+            f"character_encoder={encoder!r} reads characters beside the ids of words, and X holds "
+            "numbers as long as embedding_dim and embedding are None; set embedding_dim."
+        )
+    if estimator.embedding is None:
+        return
+    shape = embedding_shape(estimator.embedding)
+    for name, size in zip(("vocabulary_size", "embedding_dim"), shape, strict=True):
+        given = getattr(estimator, name)
+        if given not in (None, size):
+            raise ValueError(
+                f"{name}={given} does not go with embedding, which holds {shape[0]} vectors of "
+                f"size {shape[1]} (ids 0 and 1 included); leave {name} at None."
+            )
+
+
+def _check_decay(estimator: Any) -> None:
+    """Check what does not go with a cell that decays between observations."""
+    cell = estimator.cell
+    if reads_forward_only(cell):
+        if estimator.missing != "mask":
+            raise ValueError(
+                f"cell={cell!r} reads which values were observed, and when; set missing='mask' (X "
+                "may be complete), or use another cell, as 'gru'."
+            )
+        if estimator.bidirectional != "auto" and estimator.bidirectional:
+            raise ValueError(
+                f"cell={cell!r} decays with the time since earlier observations and reads forward "
+                "only; leave bidirectional at 'auto', or use another cell with missing='mask'."
+            )
+        if estimator.frontend not in (None, "auto"):
+            raise ValueError(
+                f"cell={cell!r} reads values and masks themselves, got frontend="
+                f"{estimator.frontend!r}; use frontend=None, or another cell."
+            )
+
+
+def _check_irregular(estimator: Any) -> None:
+    """Check what does not go with missing values and time stamps."""
+    asked = {
+        "missing": estimator.missing == "mask",
+        "time_channel": estimator.time_channel is not None,
+    }
+    for name in (name for name, is_asked in asked.items() if is_asked):
+        value = getattr(estimator, name)
+        if reads_tokens(estimator):
+            raise ValueError(
+                f"{name}={value!r} is for numbers, and {_name_of_tokens(estimator)} says that X "
+                "holds token ids; leave one of them at its default."
+            )
+        given = estimator.augmentation
+        for one in given if isinstance(given, list | tuple) else [given]:
+            if getattr(one, "moves_time", False) or hasattr(one, "mix"):
+                raise ValueError(
+                    f"augmentation={one!r} takes values from between steps or sequences, which "
+                    f"does not go with {name}={value!r}; use one that changes values in place."
+                )
 
 
 def spec_of_slots(estimator: Any) -> dict[str, Any]:
     """Say what an estimator asks for beyond cells, layers and pooling, as in a spec."""
     names = ["input_dropout", "recurrent_dropout", "weight_dropout", "embedding_dropout"]
-    values = {name: getattr(estimator, name) for name in [*names, "attention_heads"]}
+    others = ["word_dropout", "attention_heads", "memory_steps"]
+    others += ["character_encoder", "character_dim"]
+    values = {name: getattr(estimator, name) for name in [*names, *others]}
     return {**frontend_spec(estimator), **values}
+
+
+def reads_forward_only(cell: Any) -> bool:
+    """Whether a cell must not read sequences from their end."""
+    return isinstance(cell, str) and cell in OBSERVING_CELLS
 
 
 def resolve_frontend(estimator: Any, lengths: NDArray[np.integer]) -> dict[str, Any]:
@@ -296,9 +449,10 @@ def resolve_frontend(estimator: Any, lengths: NDArray[np.integer]) -> dict[str, 
     if frontend == "auto":
         as_they_are = (
             median <= SHORT_SEQUENCE
+            or reads_forward_only(estimator.cell)
             or estimator.return_sequences
             or estimator.tbptt_steps is not None
-            or estimator.embedding_dim is not None
+            or reads_tokens(estimator)
         )
         # Processes that share a batch have no statistics of the whole of it.
         several = getattr(estimator.accelerator, "num_processes", 1) > 1

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import Any
+
+from skrnn._persistence import save
 
 # What scikit-learn's searches and pipelines hang on an estimator before `fit` and take away after.
 CALLBACK_ATTRIBUTES = ("_parent_callback_ctx", "_skl_callbacks")
@@ -41,6 +45,49 @@ class SktimeMixin:
         super().reset()  # type: ignore[misc]
         self.__dict__.update(kept)
         return self
+
+    def save(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        serialization_format: str = "pickle",
+        *,
+        custom_objects: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Write the estimator to a file, to be read by :func:`skrnn.load`.
+
+        Only to a `path` that ends with ``.safetensors``: all others are sktime's, whose files are
+        pickles in a zip archive, and whose `load` runs what is in them.
+
+        Parameters
+        ----------
+        path : str, path-like or None, default=None
+            The file. With None sktime gives a pickle back.
+
+        serialization_format : {"pickle", "cloudpickle"}, default="pickle"
+            What sktime writes.
+
+        custom_objects : mapping of str to object or None, default=None
+            Functions, classes and instances among the parameters that are stored by name only, see
+            :func:`skrnn.save`.
+
+        Returns
+        -------
+        result : None, tuple or ZipFile
+            None after writing a file of skrnn, else what sktime gives.
+
+        Raises
+        ------
+        TypeError
+            If something cannot be stored; the message says where it is. No file is written.
+
+        OSError
+            If the file cannot be written. What was there before is left as it was.
+        """
+        if path is not None and os.fspath(path).endswith(".safetensors"):
+            return save(self, path, custom_objects=custom_objects)
+        if custom_objects is not None:
+            raise ValueError("custom_objects go with a path that ends with '.safetensors'.")
+        return super().save(path, serialization_format)  # type: ignore[misc]
 
     def __sklearn_is_fitted__(self) -> bool:
         return bool(self.is_fitted)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skrnn._sequences import BLOCK, Form, Layout, Sequences
+from skrnn._times import from_start
 
 
 class Store(ABC):
@@ -81,6 +82,9 @@ class StoredSequences(Layout):
 
     shortened : bool
         Whether steps at the end of a sequence do not belong to it, as the zeros after token ids.
+
+    time_channel : int or None
+        The feature that holds time stamps, which are counted from the start of each sequence.
     """
 
     store: Store
@@ -89,6 +93,7 @@ class StoredSequences(Layout):
     largest: float
     largest_in: int
     shortened: bool = False
+    time_channel: int | None = None
 
     @property
     def form(self) -> Form:  # type: ignore[override]
@@ -139,6 +144,8 @@ class StoredSequences(Layout):
                 f"sequence {self.samples[indices][i]} has {found.lengths[i]} steps and had "
                 f"{lengths[i]} when X was read first; X must hold the same sequences in every pass."
             )
+        if self.time_channel is not None:
+            found = from_start(found, self.time_channel)
         return _shorten(found, lengths) if self.shortened else found
 
     def blocks(

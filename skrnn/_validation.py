@@ -20,6 +20,7 @@ from skrnn._containers import (
 from skrnn._sequences import Sequences
 from skrnn._stored import AnySequences, Store, StoredSequences
 from skrnn._stores import find_store, folded
+from skrnn._times import check_times, find_channel, from_start
 from skrnn._windows import Windows
 
 # Above this many features per step for each time step the axes are probably swapped.
@@ -40,9 +41,11 @@ def validate_sequences(
     allow_nan: bool = False,
     allow_empty: bool = False,
     tokens: bool = False,
+    characters: bool = False,
     scale_warning: bool = False,
     stored: bool = False,
     keep_targets: bool = False,
+    time_channel: int | str | None = None,
 ) -> AnySequences:
     """Convert and check X, and set or check the estimator's input attributes.
 
@@ -74,6 +77,10 @@ def validate_sequences(
     tokens : bool, default=False
         X holds token ids; trailing zeros are padding and values become integers.
 
+    characters : bool, default=False
+        Every step is a token id and ids of the characters of the token. Only with `tokens`, and
+        without `stored`.
+
     scale_warning : bool, default=False
         Warn when values are so large that a network without scaling cannot read them.
 
@@ -82,6 +89,10 @@ def validate_sequences(
 
     keep_targets : bool, default=False
         Keep the targets that come with the items of a data set.
+
+    time_channel : int, str or None, default=None
+        The feature that holds the time stamps of steps, which must not decrease. They are then
+        counted from the start of each sequence.
 
     Returns
     -------
@@ -99,49 +110,77 @@ def validate_sequences(
     """
     name = type(estimator).__name__
     store = None
+    # Large time stamps are not to lose their differences before these are taken.
+    exact = dtype if time_channel is None else np.float64
     if stored:
         store = find_store(
-            X, name, dtype, n_channels=n_channels, tokens=tokens, keep_targets=keep_targets
+            X, name, exact, n_channels=n_channels, tokens=tokens, keep_targets=keep_targets
         )
     sequences: AnySequences
     if store is None:
-        sequences = _from_memory(estimator, X, reset, dtype, n_channels, tokens)
-        _check_finite(sequences, name, dtype, allow_nan)
-        sequences = _as_tokens(sequences) if tokens else sequences
+        n_ids = (n_channels or 1) if characters else 1
+        sequences = _from_memory(estimator, X, reset, exact, n_channels, n_ids if tokens else 0)
+        if time_channel is not None:
+            sequences = _timed(sequences, time_channel, dtype)
+        _check_finite(sequences, name, dtype, allow_nan, masks=hasattr(estimator, "missing"))
+        sequences = _as_tokens(sequences, characters=characters) if tokens else sequences
     else:
         if store.form == "rows" and not _reads_any_width(estimator, reset):
             validate_data(estimator, X, reset=reset, skip_check_array=True)
-        sequences = _read_through(store, name, dtype, allow_nan, tokens)
+        sequences = _read_through(store, name, dtype, allow_nan, tokens, time_channel)
     _check_lengths(sequences, allow_empty, reset)
-    _check_features(estimator, sequences, reset)
+    _check_features(estimator, sequences, reset, tokens)
     if scale_warning:
         _warn_scale(sequences)
     return sequences
 
 
 def _from_memory(
-    estimator: Any, X: Any, reset: bool, dtype: Any, n_channels: int | None, tokens: bool
+    estimator: Any, X: Any, reset: bool, dtype: Any, n_channels: int | None, n_ids: int
 ) -> Sequences:
+    """Read X as a whole; with `n_ids`, a 2-D X holds so many ids per step."""
     sequences = to_sequences(X, type(estimator).__name__, dtype)
     if isinstance(sequences, Sequences):
         return sequences
     with naming_the_column(sequences):
-        if tokens and isinstance(sequences, Windows):
+        if n_ids and isinstance(sequences, Windows):
             return windows_to_sequences(sequences, dtype)
-        if tokens:
+        if n_ids:
             ids = check_array(sequences, dtype=dtype, ensure_all_finite=False, input_name="X")
-            return Sequences.from_padded(ids[:, :, None])
+            n_steps = folded(ids.shape[1], n_ids)
+            return Sequences.from_padded(ids.reshape(len(ids), n_steps, n_ids))
         return _from_2d(estimator, sequences, reset, dtype, n_channels)
 
 
+def _timed(sequences: Sequences, time_channel: int | str, dtype: Any, first: int = 0) -> Sequences:
+    """Check the times of the steps, and count them from the start of each sequence."""
+    sequences = sequences.packed()
+    channel = find_channel(time_channel, sequences.n_features, sequences.feature_names)
+    assert channel is not None
+    check_times(sequences, channel, first)
+    timed = from_start(sequences, channel)
+    # What does not fit is found later, with its position.
+    with np.errstate(over="ignore"):
+        return timed.with_values(timed.values.astype(dtype, copy=False))
+
+
 def _read_through(
-    store: Store, name: str, dtype: Any, allow_nan: bool, tokens: bool
+    store: Store,
+    name: str,
+    dtype: Any,
+    allow_nan: bool,
+    tokens: bool,
+    time_channel: int | str | None,
 ) -> StoredSequences:
     """Read a store once: check its values, and learn what is needed before the training."""
     lengths, largest, largest_in = [], -1.0, 0
+    channel = None
     for first, block in store.blocks():
         block = replace(block, feature_names=store.feature_names)
-        _check_finite(block, name, dtype, allow_nan, first)
+        if time_channel is not None:
+            channel = find_channel(time_channel, block.n_features, block.feature_names)
+            block = _timed(block, time_channel, dtype, first)
+        _check_finite(block, name, dtype, allow_nan, first, masks=True)
         block = _as_tokens(block, first) if tokens else block
         lengths.append(block.lengths)
         peak = block.peak()
@@ -152,25 +191,25 @@ def _read_through(
             f"Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required by {name}."
         )
     joined = np.concatenate(lengths)
-    return StoredSequences(store, np.arange(len(joined)), joined, largest, largest_in, tokens)
+    samples = np.arange(len(joined))
+    return StoredSequences(store, samples, joined, largest, largest_in, tokens, channel)
 
 
-def _as_tokens(sequences: Sequences, first: int = 0) -> Sequences:
-    """Cast ids to integers and cut the zeros at the end of each sequence."""
-    if sequences.n_features != 1:
-        raise ValueError(
-            f"token sequences have one id per step, got {sequences.n_features} features."
-        )
-    ids = sequences.values[:, 0]
-    wrong = (ids < 0) | (ids != np.floor(ids))
+def _as_tokens(sequences: Sequences, first: int = 0, characters: bool = False) -> Sequences:
+    """Cast ids to integers and cut the steps with id 0 at the end of each sequence."""
+    _check_width(sequences.n_features, characters)
+    values = sequences.values
+    wrong = ((values < 0) | (values != np.floor(values))).any(axis=1)
     if wrong.any():
         i, step = sequences.find(wrong)
+        row = sequences[i][step]
+        column = int(np.argmax((row < 0) | (row != np.floor(row))))
         raise ValueError(
-            f"token id {sequences[i][step, 0]:g} in sequence {first + i} is no id; ids are whole "
-            "numbers >= 0, with 0 for padding and 1 for unknown."
+            f"{'character' if column else 'token'} id {row[column]:g} in sequence {first + i} is "
+            "no id; ids are whole numbers >= 0, with 0 for padding and 1 for unknown."
         )
-    if ids.all():
-        return sequences.with_values(ids.astype(np.int64)[:, None])
+    if values[:, 0].all():
+        return sequences.with_values(values.astype(np.int64))
     sequences = sequences.packed()
     ids = sequences.values[:, 0]
     position = np.arange(len(ids)) + 1
@@ -178,9 +217,54 @@ def _as_tokens(sequences: Sequences, first: int = 0) -> Sequences:
     owner = np.repeat(np.arange(len(sequences)), sequences.lengths)
     np.maximum.at(last, owner, np.where(ids != 0, position - sequences.offsets[:-1][owner], 0))
     keep = position - sequences.offsets[:-1][owner] <= last[owner]
-    values = ids[keep].astype(np.int64)[:, None]
-    cut = Sequences.from_lengths(values, last, sequences.form, sequences.width)
+    kept = sequences.values[keep].astype(np.int64)
+    cut = Sequences.from_lengths(kept, last, sequences.form, sequences.width)
     return replace(cut, feature_names=sequences.feature_names)
+
+
+def _check_width(n_features: int, characters: bool) -> None:
+    if characters and n_features < 2:
+        raise ValueError(
+            "with character_encoder every step holds the id of a token and ids of its characters, "
+            f"got {n_features} id per step; make them with SequenceTokenizer(max_characters=...), "
+            "or set character_encoder=None."
+        )
+    if not characters and n_features != 1:
+        raise ValueError(
+            f"token sequences have one id per step, got {n_features} features; set "
+            "character_encoder if they are ids of characters after that of the token."
+        )
+
+
+def check_vocabulary(sequences: AnySequences, size: int, what: str, parameter: str) -> None:
+    """Check that no id is outside a vocabulary.
+
+    Parameters
+    ----------
+    sequences : Sequences or StoredSequences
+        Ids.
+
+    size : int
+        Number of ids there are.
+
+    what : str
+        What they are ids of.
+
+    parameter : str
+        What sets the number.
+
+    Raises
+    ------
+    ValueError
+        If there are others.
+    """
+    largest = int(sequences.peak())
+    if largest >= size:
+        i = sequences.holder(largest)
+        raise ValueError(
+            f"{what} id {largest} in sequence {i} is outside the vocabulary of {size}; map unknown "
+            f"{what}s to 1, or set {parameter}."
+        )
 
 
 def _warn_scale(sequences: AnySequences) -> None:
@@ -235,7 +319,12 @@ def _check_lengths(sequences: AnySequences, allow_empty: bool, reset: bool) -> N
 
 
 def _check_finite(
-    sequences: Sequences, name: str, dtype: Any, allow_nan: bool, first: int = 0
+    sequences: Sequences,
+    name: str,
+    dtype: Any,
+    allow_nan: bool,
+    first: int = 0,
+    masks: bool = False,
 ) -> None:
     values = sequences.values
     with np.errstate(over="ignore", invalid="ignore"):
@@ -255,9 +344,10 @@ def _check_finite(
     column = feature if names is None else repr(names[feature])
     where = f"sequence {first + i}, step {step}, feature {column}"
     if np.isnan(row[feature]):
+        instead = ", or let the network read what was observed with missing='mask'" if masks else ""
         raise ValueError(
             f"Input X contains NaN at {where}. {name} does not accept missing values inside a "
-            "sequence; fill them with skrnn.preprocessing.SequenceImputer."
+            f"sequence; fill them with skrnn.preprocessing.SequenceImputer{instead}."
         )
     raise ValueError(
         f"Input X contains infinity or a value too large for {np.dtype(dtype)!r} at {where}."
@@ -268,14 +358,14 @@ def _faults(values: NDArray, allow_nan: bool) -> NDArray[np.bool_]:
     return np.isinf(values) if allow_nan else ~np.isfinite(values)
 
 
-def _check_features(estimator: Any, sequences: AnySequences, reset: bool) -> None:
+def _check_features(estimator: Any, sequences: AnySequences, reset: bool, tokens: bool) -> None:
     n_features = sequences.n_features
     if reset:
         estimator._fitted_on = sequences.form
         estimator.n_channels_in_ = n_features
         estimator._saw_one_step = bool((sequences.lengths == 1).any())
         longest = int(sequences.lengths.max())
-        if n_features > _AXIS_ORDER_RATIO * longest > 0:
+        if n_features > _AXIS_ORDER_RATIO * longest > 0 and not tokens:
             warnings.warn(
                 f"X has {n_features} features but at most {longest} time steps. The axis order is "
                 "(n_samples, n_timesteps, n_features); swap the last two axes if yours differs.",

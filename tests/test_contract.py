@@ -54,7 +54,11 @@ STEPS: dict[str, dict[str, Any]] = {
         "augmentation": [Scaling(), TimeWarp(), Jitter()],
     },
     "convolutions of steps": {"frontend": "conv", "return_sequences": True},
+    "averaged": {"weight_averaging": "ema"},
     "chunks": {"tbptt_steps": 2},
+    "mask": {"missing": "mask"},
+    "decay": {"missing": "mask", "cell": "grud"},
+    "mask of steps": {"missing": "mask", "return_sequences": True, "tbptt_steps": 2},
     "several": {"n_estimators": 2},
     "several side by side": {"n_estimators": 2, "n_jobs": 2},
     "chunks of steps": {"return_sequences": True, "tbptt_steps": 2},
@@ -100,7 +104,15 @@ CONFORMING = [
 ]
 
 
-@parametrize_with_checks(CONFORMING)
+# scikit-learn asks nothing about NaN of an estimator that takes it.
+MASKED = [
+    make(missing="mask", **variant)
+    for make in (classifier, regressor)
+    for variant in ({}, {"cell": "grud", "bidirectional": "auto"})
+]
+
+
+@parametrize_with_checks([*CONFORMING, *MASKED])
 def test_every_check_of_scikit_learn_passes(estimator: Any, check: Any) -> None:
     check(estimator)
 

@@ -119,7 +119,9 @@ def test_parts_learn_with_the_augmentation_of_the_day(ragged: list, numbers: np.
     [
         ({"recurrent_dropout": 0.1, "cell": "mingru"}, "recurrent_dropout drop.*cell='mingru'"),
         ({"weight_dropout": 0.1, "cell": torch.nn.GRUCell}, "weight_dropout drop.*GRUCell"),
-        ({"augmentation": [Jitter(), 3]}, "holds 3, which has no method augment"),
+        ({"memory_steps": 50, "cell": "rnn"}, "memory_steps=50 decides.*cell='rnn'"),
+        ({"memory_steps": 1}, "'memory_steps' parameter of RNNClassifier"),
+        ({"augmentation": [Jitter(), 3]}, "holds 3, which has no method augment or mix"),
         ({"augmentation": Jitter(), "embedding_dim": 2}, "embedding_dim=2 says.*token ids"),
         ({"augmentation": 3}, "'augmentation' parameter of RNNClassifier"),
         ({"label_smoothing": 1.0}, "'label_smoothing' parameter of RNNClassifier"),
@@ -146,3 +148,17 @@ def test_an_augmentation_must_keep_the_shape(ragged: list, numbers: np.ndarray) 
 
     with pytest.raises(ValueError, match=r"Short.augment made a batch of shape \(24, 8, 3\)"):
         RNNRegressor(augmentation=Short(), **TINY).fit(ragged, numbers)
+
+
+def test_weight_decay_spares_norms_and_not_the_vectors_of_tokens(
+    ragged: list, labels: np.ndarray
+) -> None:
+    X, y = tokens()
+    for params, data in [({"frontend": "conv"}, (ragged, labels)), ({"embedding_dim": 3}, (X, y))]:
+        model = RNNClassifier(**params, **TINY).set_params(optimizer__weight_decay=0.3)
+        net = model.fit(*data).net_
+        groups = net.optimizer_.param_groups
+        decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+        for name, parameter in net.module_.named_parameters():
+            spared = "norm" in name or "bias" in name or "weight_hh" in name
+            assert decay[id(parameter)] == (0.0 if spared else 0.3), name

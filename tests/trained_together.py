@@ -100,8 +100,8 @@ def updated_forecaster(accelerator: Any) -> Any:
     return model.fit(early, fh=[1]).update(late)
 
 
-def continued(accelerator: Any) -> Any:
-    model = RNNClassifier(accelerator=accelerator, **SMALL)
+def continued(accelerator: Any, **params: Any) -> Any:
+    model = RNNClassifier(accelerator=accelerator, **SMALL, **params)
     X, y = equal_length()
     for _ in range(2):
         model.partial_fit(X, y, classes=["a", "b", "c"])
@@ -113,6 +113,10 @@ CASES: dict[str, Callable[[Any], Any]] = {
     "equal length": lambda a: fitted_classifier(a, equal_length()),
     "ragged": lambda a: fitted_classifier(a, (ragged()[0], ragged()[1] > 0)),
     "weighted": weighted,
+    "averaged": lambda a: fitted_classifier(
+        a, equal_length(), weight_averaging="swa", early_stopping=True
+    ),
+    "averaged further": lambda a: continued(a, weight_averaging="ema"),
     "per step": per_step,
     "per sequence of labels": tagger,
     "two networks": lambda a: fitted_classifier(a, equal_length(), n_estimators=2, n_jobs=2),

@@ -23,6 +23,7 @@ from skrnn._training import (
     resolve_optimizer,
     resolve_precision,
     train,
+    with_weights,
 )
 from skrnn.nn import ForecastNetwork
 
@@ -170,9 +171,7 @@ def net_from_state(
     options: TrainingOptions, spec: Mapping[str, Any], state: Mapping[str, Any]
 ) -> ForecastNet:
     """Make the net again, on the CPU where its device is missing."""
-    with building():
-        network = ForecastNetwork.build(spec)
-    network.load_state_dict({k: torch.from_numpy(v) for k, v in state["weights"].items()})
+    network = with_weights(ForecastNetwork.build, spec, state["weights"])
     device = device_or_cpu(state["device"])
     net = _make_net(options, network, state["seed"], device, state["batch_size"])
     net.history.extend(state["history"])

@@ -22,7 +22,7 @@ from skrnn._forecasting._panel import Panel
 from skrnn._forecasting._stamps import in_series, key_text, stamp_text
 from skrnn._parameters import CONSTRAINTS, PREFIXES, params_of_prefix
 from skrnn._training import building
-from skrnn.nn import DECODERS, SCALINGS, ForecastSpec, make_head
+from skrnn.nn import CELLS, DECODERS, SCALINGS, ForecastSpec, make_head
 
 # Losses by what the network learns: one number, a distribution, a distribution of counts.
 POINT_LOSSES = frozenset({"absolute_error", "squared_error", "huber"})
@@ -59,6 +59,8 @@ _COUNT = Interval(Integral, 1, None, closed="left")
 #: Limits of the parameters of the forecaster.
 FORECASTER_CONSTRAINTS: dict[str, Any] = {
     **{name: CONSTRAINTS[name] for name in _SHARED},
+    # Windows have been filled before a cell reads them.
+    "cell": [StrOptions(set(CELLS)), type],
     "window_length": [_COUNT, _AUTO],
     "patch_length": [_COUNT, _AUTO],
     "horizon": [_COUNT, _AUTO],
@@ -172,7 +174,7 @@ def model_options(
 
 def training_options(params: Mapping[str, Any]) -> TrainingOptions:
     """How to train."""
-    nested = {prefix: params_of_prefix(params["net_params"], prefix) for prefix in PREFIXES}
+    nested = {p: params_of_prefix(params["net_params"], p, PREFIXES) for p in PREFIXES}
     return TrainingOptions(**_same_names(TrainingOptions, params), nested=nested)
 
 

@@ -4,6 +4,7 @@ from skrnn._training._attention import attention_weights
 from skrnn._training._batches import DealtBatches, OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import BestWeights, ScikitLearnBridge, StopTraining
 from skrnn._training._holdout import split_holdout
+from skrnn._training._irregular import learn_times
 from skrnn._training._loop import Outcome, TrainingPlan, train
 from skrnn._training._net import (
     SequenceNetClassifier,
@@ -19,7 +20,12 @@ from skrnn._training._optimizers import (
 from skrnn._training._placement import Batch, home_of, one_ahead, sent, with_index
 from skrnn._training._processes import Alone, processes_of
 from skrnn._training._randomness import building, own_randomness
-from skrnn._training._state import device_or_cpu, network_from_state, network_to_state
+from skrnn._training._state import (
+    device_or_cpu,
+    network_from_state,
+    network_to_state,
+    with_weights,
+)
 from skrnn._training._threads import shared_cores
 
 __all__ = [
@@ -42,6 +48,7 @@ __all__ = [
     "building",
     "device_or_cpu",
     "home_of",
+    "learn_times",
     "network_from_state",
     "network_to_state",
     "one_ahead",
@@ -55,4 +62,5 @@ __all__ = [
     "split_holdout",
     "train",
     "with_index",
+    "with_weights",
 ]

@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skrnn.nn import TokenEmbedding
+
 # Inference batches are filled up to constant size below this many rows x steps.
 MAX_FILLED_STEPS = 2**19
 # Fewest rows that a batch is filled to.
@@ -44,7 +46,8 @@ class Filling:
     def __init__(self, net: Any, size: int, alone: bool) -> None:
         self.net = net
         self.size = size
-        self.tries = alone and torch.device(net.device).type == "cpu"
+        known = isinstance(net.module_.embedding, TokenEmbedding | None)
+        self.tries = alone and known and torch.device(net.device).type == "cpu"
         self.known: dict[tuple[int, ...], bool] = net.__dict__.setdefault("small_enough_", {})
 
     def fill(self, indices: NDArray, lengths: NDArray) -> NDArray:

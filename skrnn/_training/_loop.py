@@ -13,6 +13,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import LRScheduler
 
+from skrnn._training._averaging import WeightAverage, average_of_weights
 from skrnn._training._callbacks import (
     BestWeights,
     ProgressLine,
@@ -43,6 +44,15 @@ class TrainingPlan:
     lr_schedule_params : dict
         Keyword arguments of ``"plateau"`` or of a scheduler class.
 
+    weight_averaging : {"ema", "swa"} or None
+        Average of the weights that is validated and kept.
+
+    weight_averaging_params : dict
+        Keyword arguments of the average.
+
+    average_goes_on : bool
+        Leave the average with the net, for a training that goes on with this one.
+
     max_time : float or None
         Seconds.
 
@@ -64,6 +74,9 @@ class TrainingPlan:
 
     lr_schedule: Any = "cosine"
     lr_schedule_params: dict[str, Any] = field(default_factory=dict)
+    weight_averaging: str | None = None
+    weight_averaging_params: dict[str, Any] = field(default_factory=dict)
+    average_goes_on: bool = False
     max_time: float | None = None
     patience: int | None = None
     tol: float = 1e-4
@@ -125,7 +138,8 @@ def train(
     usual = list(net.callbacks_)
     rates = [group["lr"] for group in net.optimizer_.param_groups]
     schedule = _schedule(plan, budget, valid_set is not None)
-    net.callbacks_ = _in_order(usual, schedule, budget, best, plan)
+    average = average_of_weights(plan.weight_averaging, plan.weight_averaging_params, net)
+    net.callbacks_ = _in_order(usual, schedule, budget, best, plan, average)
     _join_processes(net)
     n_local = net.processes.local_size
     for callback in thread_callbacks(plan.n_threads, net.device, n_local):
@@ -145,6 +159,7 @@ def train(
         # It would keep what the callbacks of this training hold, such as the user's data.
         vars(net).pop("heard_", None)
         net.guard_.end_training(net.optimizer_)
+        net.average_ = average if plan.average_goes_on else None
         # A schedule ends with its training: the next one would start where it left the rate.
         for group, rate in zip(net.optimizer_.param_groups, rates, strict=True):
             group["lr"] = rate
@@ -165,14 +180,21 @@ def _join_processes(net: Any) -> None:
 
 
 def _in_order(
-    usual: list[Any], schedule: list[Any], budget: TimeBudget, best: BestWeights, plan: TrainingPlan
+    usual: list[Any],
+    schedule: list[Any],
+    budget: TimeBudget,
+    best: BestWeights,
+    plan: TrainingPlan,
+    average: WeightAverage | None,
 ) -> list[Any]:
     """Put the callbacks of this training around those of the net."""
     by_step = [pair for pair in schedule if isinstance(pair[1], Schedule)]
     # The budget counts before anybody asks, and stops only after everybody has seen the epoch;
-    # a scheduler that steps by epoch may read the losses that the usual callbacks record.
+    # a scheduler that steps by epoch may read the losses that the usual callbacks record. Whoever
+    # looks at the weights of an epoch finds their average in place.
     return [
         ("time_budget", budget),
+        *([] if average is None else [("weight_averaging", average)]),
         *by_step,
         *usual,
         *[pair for pair in schedule if pair not in by_step],

@@ -46,7 +46,7 @@ class SequenceNetMixin(EpochMixin):
     tbptt_steps : int or None
         Time steps of a chunk, at whose start gradients stop; None trains on whole sequences.
 
-    augmentation : object with a method ``augment``, list of such or None
+    augmentation : object with a method ``augment`` or ``mix``, list of such or None
         Changes the sequences of training batches.
 
     seed : int
@@ -190,6 +190,10 @@ class SequenceNetMixin(EpochMixin):
         if isinstance(head, SequenceHead):
             return mean_over_sequences(head, y_pred, y_true, X)
         loss = head.loss(y_pred, y_true)
+        if training and "other_target" in X:
+            # The labels of a mixture of two sequences are those of both.
+            other = head.loss(y_pred, X["other_target"].to(self.device))
+            loss = other.lerp(loss, X["share"].to(loss))
         weight = _loss_weight(loss, X)
         if weight is None:
             return loss.mean()

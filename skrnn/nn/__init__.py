@@ -1,20 +1,32 @@
 """Recurrent networks in plain PyTorch: encoder, pooling and heads for padded batches."""
 
-from skrnn.nn.augmentation import Augmentation, Jitter, Scaling, TimeWarp
-from skrnn.nn.cells import CELLS, MAX_STEPS, CellLayer, CellLike, TorchLayer, make_layer
+from skrnn.nn.augmentation import Augmentation, Jitter, Mixing, Mixup, Scaling, TimeWarp
+from skrnn.nn.cells import (
+    CELLS,
+    MAX_STEPS,
+    OBSERVING_CELLS,
+    CellLayer,
+    CellLike,
+    TorchLayer,
+    make_layer,
+)
 from skrnn.nn.covariates import CovariateEmbedding
 from skrnn.nn.decoders import DECODERS, Decoder, DenseDecoder, SegmentDecoder
 from skrnn.nn.encoder import RecurrentEncoder
 from skrnn.nn.forecast import Forecast, ForecastNetwork
 from skrnn.nn.frontends import (
+    CHARACTER_ENCODERS,
     FRONTENDS,
+    CharacterEncoder,
     ConvFrontend,
     Frontend,
     FrontendLike,
     PatchFrontend,
     TokenEmbedding,
+    WordCharacterEmbedding,
     make_frontend,
 )
+from skrnn.nn.grud import GRUDLayer
 from skrnn.nn.heads import (
     DEFAULT_QUANTILES,
     HEADS,
@@ -32,6 +44,7 @@ from skrnn.nn.heads import (
     StudentTHead,
     make_head,
 )
+from skrnn.nn.irregular import IrregularInput
 from skrnn.nn.layers import EncoderState, RecurrentLayer, State
 from skrnn.nn.lengths import (
     Lengths,
@@ -51,11 +64,13 @@ from skrnn.nn.windows import SCALINGS, WindowScaler, last_observed
 
 __all__ = [
     "CELLS",
+    "CHARACTER_ENCODERS",
     "DECODERS",
     "DEFAULT_QUANTILES",
     "FRONTENDS",
     "HEADS",
     "MAX_STEPS",
+    "OBSERVING_CELLS",
     "POOLINGS",
     "SCALINGS",
     "Augmentation",
@@ -63,6 +78,7 @@ __all__ = [
     "CategoricalHead",
     "CellLayer",
     "CellLike",
+    "CharacterEncoder",
     "ConvFrontend",
     "CovariateEmbedding",
     "Decoder",
@@ -75,12 +91,16 @@ __all__ = [
     "ForecastSpec",
     "Frontend",
     "FrontendLike",
+    "GRUDLayer",
     "Head",
     "HeadLike",
+    "IrregularInput",
     "Jitter",
     "Lengths",
     "MinGRULayer",
     "MinLSTMLayer",
+    "Mixing",
+    "Mixup",
     "MultilabelHead",
     "NegativeBinomialHead",
     "NetworkSpec",
@@ -103,6 +123,7 @@ __all__ = [
     "TorchLayer",
     "ValidSteps",
     "WindowScaler",
+    "WordCharacterEmbedding",
     "check_lengths",
     "drawn_from",
     "generator_of_thread",

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 
 from skrnn.nn.dropped import DroppedRun, check_share
 from skrnn.nn.gru_cpu import run_on_cpu
-from skrnn.nn.layers import RecurrentLayer, State
+from skrnn.nn.grud import GRUDLayer
+from skrnn.nn.layers import RecurrentLayer, State, draw_keeping
 from skrnn.nn.minimal import MinGRULayer, MinLSTMLayer
 
 __all__ = [
     "CELLS",
     "MAX_STEPS",
+    "OBSERVING_CELLS",
     "CellLayer",
     "CellLike",
     "RecurrentLayer",
@@ -111,7 +113,7 @@ class CellLayer(RecurrentLayer):
 
 
 class TorchLayer(RecurrentLayer):
-    """One of PyTorch's recurrent layers, well initialised and of any length.
+    r"""One of PyTorch's recurrent layers, well initialised and of any length.
 
     Parameters
     ----------
@@ -135,11 +137,17 @@ class TorchLayer(RecurrentLayer):
         Probability of dropping a feature of the hidden state, where the recurrent weights read it,
         in training: the same ones at all steps of a sequence. Values in `[0, 1)`.
 
+    memory_steps : int or None, default=None
+        The largest number of steps over which something is to be remembered; not of the plain
+        recurrent layer. Values in `[2, inf)`.
+
     Notes
     -----
     Every gate's recurrent matrix is orthogonal [1]_, its input matrix Xavier-uniform and its bias
     zero, but for the LSTM's forget gate, whose bias is 1 [2]_. PyTorch adds two biases, so
-    only `bias_ih` gets it.
+    only `bias_ih` gets it. With `memory_steps` :math:`T`, the bias of the gate that keeps the state
+    is :math:`b = \log u` with :math:`u` uniform in :math:`[1, T - 1]`, which forgets after 2 to
+    :math:`T` steps, and that of the LSTM's input gate is :math:`-b` [5]_.
 
     Sequences longer than `MAX_STEPS` go through in chunks that hand on the state; outputs and
     gradients are the same.
@@ -162,6 +170,8 @@ class TorchLayer(RecurrentLayer):
        ICLR 2018. arxiv.org/abs/1708.02182
     .. [4] Y. Gal, Z. Ghahramani, "A Theoretically Grounded Application of Dropout in Recurrent
        Neural Networks", NIPS 2016. arxiv.org/abs/1512.05287
+    .. [5] C. Tallec, Y. Ollivier, "Can recurrent neural networks warp time?", ICLR 2018.
+       arxiv.org/abs/1804.11188
 
     Examples
     --------
@@ -180,10 +190,12 @@ class TorchLayer(RecurrentLayer):
         nonlinearity: str = "tanh",
         weight_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        memory_steps: int | None = None,
     ) -> None:
         super().__init__(hidden_size)
         self.weight_dropout = check_share("weight_dropout", weight_dropout)
         self.recurrent_dropout = check_share("recurrent_dropout", recurrent_dropout)
+        self.memory_steps = memory_steps
         if nonlinearity not in NONLINEARITIES:
             raise ValueError(f"nonlinearity must be 'tanh' or 'relu', got {nonlinearity!r}.")
         self.rnn: nn.RNNBase
@@ -208,9 +220,16 @@ class TorchLayer(RecurrentLayer):
             nn.init.xavier_uniform_(gate)
         nn.init.zeros_(weights["bias_ih_l0"])
         nn.init.zeros_(weights["bias_hh_l0"])
-        if isinstance(self.rnn, nn.LSTM):
-            # PyTorch stacks the gates as input, forget, cell, output.
-            weights["bias_ih_l0"][hidden_size : 2 * hidden_size] = 1.0
+        keep: float | Tensor = 1.0
+        if self.memory_steps is not None:
+            keep = draw_keeping(hidden_size, self.memory_steps)
+        # PyTorch stacks the gates of an LSTM as input, forget, cell, output, those of a GRU as
+        # reset, update, new. The second is what keeps the state in both.
+        gates = weights["bias_ih_l0"].view(-1, hidden_size)
+        if isinstance(self.rnn, nn.LSTM) or self.memory_steps is not None:
+            gates[1] = keep
+        if isinstance(self.rnn, nn.LSTM) and self.memory_steps is not None:
+            gates[0] = -keep
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State | None]:
         """Run over all time steps.
@@ -273,8 +292,13 @@ CELLS: dict[str, Callable[..., RecurrentLayer]] = {
 }
 
 
-#: The cells whose state goes through weights that can be dropped.
+#: The cells that read what an :class:`IrregularInput` with a mask makes, by name.
+OBSERVING_CELLS: dict[str, Callable[[int, int], RecurrentLayer]] = {"grud": GRUDLayer}
+
+
+#: The cells whose state goes through weights that can be dropped, and those with a gate to keep it.
 DROPPING = ("gru", "lstm", "rnn")
+KEEPING = ("gru", "lstm", "mingru", "minlstm")
 
 
 def make_layer(
@@ -284,14 +308,16 @@ def make_layer(
     nonlinearity: str = "tanh",
     weight_dropout: float = 0.0,
     recurrent_dropout: float = 0.0,
+    memory_steps: int | None = None,
 ) -> RecurrentLayer:
     """Make one recurrent layer from the name or the class of its cell.
 
     Parameters
     ----------
-    cell : {"lstm", "gru", "rnn", "mingru", "minlstm"} or callable
-        A name in `CELLS`, or a class called with `(input_size, hidden_size)`: a
-        :class:`RecurrentLayer`, or a step cell such as :class:`torch.nn.GRUCell`.
+    cell : {"lstm", "gru", "rnn", "mingru", "minlstm", "grud"} or callable
+        A name in `CELLS` or `OBSERVING_CELLS`, or a class called with
+        `(input_size, hidden_size)`: a :class:`RecurrentLayer`, or a step cell such as
+        :class:`torch.nn.GRUCell`.
 
     input_size : int
         Number of features per time step. Values in `[1, inf)`.
@@ -308,6 +334,10 @@ def make_layer(
     recurrent_dropout : float, default=0.0
         Probability of dropping a feature of their hidden state in all steps. Values in `[0, 1)`.
 
+    memory_steps : int or None, default=None
+        The largest number of steps over which "lstm", "gru", "mingru" or "minlstm" is to remember
+        something, which decides how their gates start. Values in `[2, inf)`.
+
     Returns
     -------
     RecurrentLayer
@@ -316,7 +346,7 @@ def make_layer(
     Raises
     ------
     ValueError
-        If the name is unknown, or a dropout is asked for that the cell does not have.
+        If the name is unknown, or a dropout or a memory is asked for that the cell does not have.
 
     TypeError
         If `cell` is neither a name nor makes a module that can be unrolled.
@@ -337,12 +367,20 @@ def make_layer(
             f"{' and '.join(drops)} drop what 'gru', 'lstm' and 'rnn' multiply with their state, "
             f"got cell={cell!r}; use one of these cells, or leave the dropout at 0."
         )
+    if memory_steps is not None and cell not in KEEPING:
+        raise ValueError(
+            f"memory_steps={memory_steps} decides how the gates of {', '.join(KEEPING)} start, got "
+            f"cell={cell!r}; use one of these cells, or leave it at None."
+        )
     if isinstance(cell, str):
-        if cell not in CELLS:
-            names = ", ".join(repr(name) for name in sorted(CELLS))
+        known = {**CELLS, **OBSERVING_CELLS}
+        if cell not in known:
+            names = ", ".join(repr(name) for name in sorted(known))
             raise ValueError(f"unknown cell {cell!r}: expected one of {names}, or a cell class.")
         options: dict[str, Any] = {"nonlinearity": nonlinearity} if cell == "rnn" else {}
-        return CELLS[cell](input_size, hidden_size, **options, **drops)
+        if memory_steps is not None:
+            options["memory_steps"] = memory_steps
+        return known[cell](input_size, hidden_size, **options, **drops)
     if isinstance(cell, nn.Module) or not callable(cell):
         raise TypeError(
             f"cell must be a name or a class called with (input_size, hidden_size), got the "

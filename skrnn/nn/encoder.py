@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from skrnn.nn.cells import CellLike, make_layer
+from skrnn.nn.cells import OBSERVING_CELLS, CellLike, make_layer
 from skrnn.nn.layers import EncoderState
 from skrnn.nn.lengths import Lengths, ValidSteps
 from skrnn.nn.randomness import Dropout
@@ -30,8 +30,10 @@ class RecurrentEncoder(nn.Module):
     num_layers : int, default=1
         Number of layers. With a tuple for `hidden_size`, 1 or its length.
 
-    cell : {"lstm", "gru", "rnn", "mingru", "minlstm"} or callable, default="lstm"
+    cell : {"lstm", "gru", "rnn", "mingru", "minlstm", "grud"} or callable, default="lstm"
         The recurrent cell: a name in `CELLS`, or a class called with `(input_size, hidden_size)`.
+        "grud" reads what :class:`IrregularInput` makes, in one direction, and layers above its own
+        are those of "gru".
 
     nonlinearity : {"tanh", "relu"}, default="tanh"
         Activation of the cell "rnn"; the others ignore it.
@@ -48,6 +50,10 @@ class RecurrentEncoder(nn.Module):
     recurrent_dropout : float, default=0.0
         Probability of dropping a feature of the hidden state, where the recurrent weights read it:
         the same ones at all steps of a sequence. Values in `[0, 1)`.
+
+    memory_steps : int or None, default=None
+        The largest number of steps over which something is to be remembered, as in
+        :func:`make_layer`. Values in `[2, inf)`.
 
     Attributes
     ----------
@@ -99,20 +105,29 @@ class RecurrentEncoder(nn.Module):
         bidirectional: bool = False,
         weight_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        memory_steps: int | None = None,
     ) -> None:
         super().__init__()
-        drops = weight_dropout, recurrent_dropout
+        options = nonlinearity, weight_dropout, recurrent_dropout, memory_steps
+        observes = isinstance(cell, str) and cell in OBSERVING_CELLS
+        if observes and bidirectional:
+            raise ValueError(
+                f"cell={cell!r} decays with the time since observations before a step, which there "
+                "are none of when reading backwards; make it with bidirectional=False."
+            )
         self.input_size = input_size
         self.num_directions = 2 if bidirectional else 1
         self.layers = nn.ModuleList()
         self.backward_layers = nn.ModuleList()
         size = input_size
         for width in _layer_sizes(hidden_size, num_layers):
-            layer = make_layer(cell, size, width, nonlinearity, *drops)
+            layer = make_layer(cell, size, width, *options)
             self.layers.append(layer)
             if bidirectional:
-                self.backward_layers.append(make_layer(cell, size, width, nonlinearity, *drops))
+                self.backward_layers.append(make_layer(cell, size, width, *options))
             size = layer.output_size * self.num_directions
+            # States are never missing.
+            cell = "gru" if observes else cell
         self.dropout = Dropout(dropout)
         self.output_size = size
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 __all__ = ["EncoderState", "RecurrentLayer", "State"]
@@ -11,6 +12,32 @@ State: TypeAlias = Tensor | tuple[Tensor, ...]
 
 #: One state per layer of an encoder, the first layer first.
 EncoderState: TypeAlias = tuple[State, ...]
+
+
+def draw_keeping(n_features: int, memory_steps: int) -> Tensor:
+    """Draw log odds of keeping the state for a step, so that it is forgotten after 2 to many steps.
+
+    Parameters
+    ----------
+    n_features : int
+        Size of the state.
+
+    memory_steps : int
+        The largest number of steps after which a feature is forgotten. Values in `[2, inf)`.
+
+    Returns
+    -------
+    Tensor of shape (n_features,)
+        The logarithm of numbers uniform in `[1, memory_steps - 1]`.
+
+    Raises
+    ------
+    ValueError
+        If there are less than two steps.
+    """
+    if memory_steps < 2:
+        raise ValueError(f"memory_steps must be at least 2, got {memory_steps}.")
+    return torch.empty(n_features).uniform_(1, memory_steps - 1).log()
 
 
 class RecurrentLayer(nn.Module, ABC):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from skrnn.nn.averages import moving_average
-from skrnn.nn.layers import RecurrentLayer, State
+from skrnn.nn.layers import RecurrentLayer, State, draw_keeping
 
 __all__ = ["MinGRULayer", "MinLSTMLayer"]
 
@@ -24,9 +24,10 @@ class _MinimalLayer(RecurrentLayer):
     #: Log odds of keeping the state, shared out to the biases of the gates.
     start: ClassVar[tuple[float, ...]]
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
+    def __init__(self, input_size: int, hidden_size: int, memory_steps: int | None = None) -> None:
         super().__init__(hidden_size)
         self.input_size = input_size
+        self.memory_steps = memory_steps
         n_parts = len(self.start) + 1
         self.weight = nn.Parameter(torch.empty(n_parts * hidden_size, input_size))
         self.bias = nn.Parameter(torch.empty(n_parts * hidden_size))
@@ -37,9 +38,11 @@ class _MinimalLayer(RecurrentLayer):
         """Draw the weights anew from torch's generator."""
         for part in self.weight.split(self.output_size):
             nn.init.xavier_uniform_(part)
-        odds = log(KEPT_AT_START / (1 - KEPT_AT_START))
+        odds = torch.full((self.output_size,), log(KEPT_AT_START / (1 - KEPT_AT_START)))
+        if self.memory_steps is not None:
+            odds = draw_keeping(self.output_size, self.memory_steps)
         for bias, share in zip(self.bias.split(self.output_size), (*self.start, 0.0), strict=True):
-            nn.init.constant_(bias, share * odds)
+            bias.copy_(share * odds)
 
     def extra_repr(self) -> str:
         """Return the sizes, for the printed module.
@@ -87,6 +90,9 @@ class MinGRULayer(_MinimalLayer):
     hidden_size : int
         Size of the state. Values in `[1, inf)`.
 
+    memory_steps : int or None, default=None
+        The largest number of steps over which something is to be remembered. Values in `[2, inf)`.
+
     See Also
     --------
     MinLSTMLayer : With a forget gate and an input gate.
@@ -107,7 +113,9 @@ class MinGRULayer(_MinimalLayer):
 
     Input matrices start Xavier-uniform. At an input of 0 a new layer keeps 0.9 of its state, a
     memory of ten steps: :math:`b_z = -\log 9`, :math:`b_h = 0`. Half, what a bias of 0 gives,
-    forgets after two steps, and gradients over longer distances start near 0.
+    forgets after two steps, and gradients over longer distances start near 0. With `memory_steps`
+    :math:`T` the features keep theirs over 2 to :math:`T` steps [2]_: :math:`b_z = -\log u` with
+    :math:`u` uniform in :math:`[1, T - 1]`.
 
     On the CPU a whole sequence is one operation of autograd. On other devices, while tracing and
     exporting, it goes through :func:`linear_scan`.
@@ -116,6 +124,8 @@ class MinGRULayer(_MinimalLayer):
     ----------
     .. [1] L. Feng, F. Tung, M. O. Ahmed, Y. Bengio, H. Hajimirsadeghi, "Were RNNs All We
        Needed?", 2024. arxiv.org/abs/2410.01201
+    .. [2] C. Tallec, Y. Ollivier, "Can recurrent neural networks warp time?", ICLR 2018.
+       arxiv.org/abs/1804.11188
 
     Examples
     --------
@@ -141,6 +151,9 @@ class MinLSTMLayer(_MinimalLayer):
     hidden_size : int
         Size of the state. Values in `[1, inf)`.
 
+    memory_steps : int or None, default=None
+        The largest number of steps over which something is to be remembered. Values in `[2, inf)`.
+
     See Also
     --------
     MinGRULayer : With one gate, and faster.
@@ -161,7 +174,9 @@ class MinLSTMLayer(_MinimalLayer):
 
     Input matrices start Xavier-uniform. At an input of 0 a new layer keeps 0.9 of its state, a
     memory of ten steps: :math:`b_f = \log 9`, :math:`b_i = -\log 9`, :math:`b_h = 0`, so that
-    :math:`f = 0.9` and :math:`i = 0.1`.
+    :math:`f = 0.9` and :math:`i = 0.1`. With `memory_steps` :math:`T` the features keep theirs over
+    2 to :math:`T` steps [2]_: :math:`b_f = -b_i = \log u` with :math:`u` uniform in
+    :math:`[1, T - 1]`.
 
     On the CPU a whole sequence is one operation of autograd. On other devices, while tracing and
     exporting, it goes through :func:`linear_scan`.
@@ -170,6 +185,8 @@ class MinLSTMLayer(_MinimalLayer):
     ----------
     .. [1] L. Feng, F. Tung, M. O. Ahmed, Y. Bengio, H. Hajimirsadeghi, "Were RNNs All We
        Needed?", 2024. arxiv.org/abs/2410.01201
+    .. [2] C. Tallec, Y. Ollivier, "Can recurrent neural networks warp time?", ICLR 2018.
+       arxiv.org/abs/1804.11188
 
     Examples
     --------

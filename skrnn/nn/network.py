@@ -1,4 +1,4 @@
-"""Network: scaler, front end, encoder, pooling and head in a row."""
+"""Network: scaler, irregular input, front end, encoder, pooling and head in a row."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,14 +8,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skrnn.nn.encoder import RecurrentEncoder
-from skrnn.nn.frontends import Frontend, TokenEmbedding, make_frontend
+from skrnn.nn.frontends import Frontend, TokenEmbedding, WordCharacterEmbedding
 from skrnn.nn.heads import Head, make_head
-from skrnn.nn.layers import EncoderState
+from skrnn.nn.irregular import IrregularInput
+from skrnn.nn.layers import EncoderState, State
 from skrnn.nn.lengths import Lengths, ValidSteps
 from skrnn.nn.pooling import Pooling
 from skrnn.nn.randomness import Dropout
 from skrnn.nn.scaler import FeatureScaler
 from skrnn.nn.specs import DTYPES, NETWORK_DEFAULTS, NetworkSpec, complete
+from skrnn.nn.stages import embedding_of, frontend_of, irregular_of
 
 __all__ = ["SequenceNetwork"]
 
@@ -37,7 +39,7 @@ class SequenceNetwork(nn.Module):
     scaler : FeatureScaler or None, default=None
         Applied to the input first.
 
-    embedding : TokenEmbedding or None, default=None
+    embedding : TokenEmbedding, WordCharacterEmbedding or None, default=None
         Makes numbers of token ids.
 
     frontend : Frontend or None, default=None
@@ -51,6 +53,9 @@ class SequenceNetwork(nn.Module):
     input_dropout : float, default=0.0
         Probability of dropping a value of the scaled input, or of the vectors of tokens. Values in
         `[0, 1]`.
+
+    irregular : IrregularInput or None, default=None
+        Makes values, masks and times of missing values and of time stamps, after the scaler.
 
     See Also
     --------
@@ -80,10 +85,11 @@ class SequenceNetwork(nn.Module):
         pooling: Pooling | None,
         head: Head,
         scaler: FeatureScaler | None = None,
-        embedding: TokenEmbedding | None = None,
+        embedding: TokenEmbedding | WordCharacterEmbedding | None = None,
         frontend: Frontend | None = None,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
+        irregular: IrregularInput | None = None,
     ) -> None:
         super().__init__()
         if pooling is None and frontend is not None and frontend.stride > 1:
@@ -94,6 +100,7 @@ class SequenceNetwork(nn.Module):
             )
         self.scaler = scaler
         self.embedding = embedding
+        self.irregular = irregular
         self.input_dropout = Dropout(input_dropout)
         self.frontend = frontend
         self.encoder = encoder
@@ -110,10 +117,14 @@ class SequenceNetwork(nn.Module):
         spec : mapping
             `n_features`, `head` (a name in `HEADS` or a head class) and `n_outputs`, and what
             differs from the defaults among `cell`, `hidden_size`, `num_layers`, `nonlinearity`,
-            `bidirectional`, `dropout`, `input_dropout`, `embedding_dropout`, `recurrent_dropout`,
-            `weight_dropout`, `label_smoothing`, `pooling` (None: one output per time step) with
-            `attention_heads`,
-            `embedding_dim` with `vocabulary_size` (None: the input holds numbers, not token ids),
+            `bidirectional`, `dropout`, `input_dropout`, `embedding_dropout`, `word_dropout`,
+            `recurrent_dropout`, `weight_dropout`, `memory_steps`, `label_smoothing`, `pooling`
+            (None: one output per time step) with `attention_heads`, `embedding_dim` with
+            `vocabulary_size` (None: the input holds numbers, not token ids),
+            `character_encoder` (None, or a name in `CHARACTER_ENCODERS`) with `character_dim` and
+            `character_vocabulary_size`,
+            `missing` ("mask": NaN is a missing value, see :class:`IrregularInput`; None: there is
+            none), `time_channel` (the feature that holds time stamps, or None),
             `frontend` (None, a name in `FRONTENDS` or a class) with `frontend_stride` (None: its
             default), `quantiles` and `dtype` ("float32" or "float64").
 
@@ -140,12 +151,15 @@ class SequenceNetwork(nn.Module):
         torch.Size([4, 1])
         """
         full = complete(spec, NetworkSpec, NETWORK_DEFAULTS)
-        size, scaler, embedding = full["n_features"], None, _embedding(full)
+        size, scaler, embedding = full["n_features"], None, embedding_of(full)
+        irregular = irregular_of(full)
         if embedding is None:
             scaler = FeatureScaler.identity(size)
         else:
             size = embedding.output_size
-        frontend = _frontend(full, size)
+        if irregular is not None:
+            size = irregular.output_size
+        frontend = frontend_of(full, size)
         if frontend is not None:
             size = frontend.output_size
         encoder = RecurrentEncoder(
@@ -158,6 +172,7 @@ class SequenceNetwork(nn.Module):
             bidirectional=full["bidirectional"],
             weight_dropout=full["weight_dropout"],
             recurrent_dropout=full["recurrent_dropout"],
+            memory_steps=full["memory_steps"],
         )
         size, pooling = encoder.output_size, None
         if full["pooling"] is not None:
@@ -167,7 +182,7 @@ class SequenceNetwork(nn.Module):
         further = full["n_outputs"], full["quantiles"], full["label_smoothing"]
         head = make_head(full["head"], size, *further)
         drops = full["dropout"], full["input_dropout"]
-        network = cls(encoder, pooling, head, scaler, embedding, frontend, *drops)
+        network = cls(encoder, pooling, head, scaler, embedding, frontend, *drops, irregular)
         return network.to(DTYPES[full["dtype"]])
 
     def encode(self, x: Tensor, lengths: Lengths = None) -> Tensor:
@@ -192,7 +207,7 @@ class SequenceNetwork(nn.Module):
             If `x` has another number of features or dimensions, or the lengths do not fit it.
         """
         valid = ValidSteps.of(lengths, x)
-        steps, valid, summary = self._read(self._features(x, valid), valid)
+        steps, valid, summary = self._read(self._features(x, valid)[0], valid)
         pooled = self._pool(self.encoder(steps, valid), valid)
         return pooled if summary is None else torch.cat([pooled, summary], dim=1)
 
@@ -221,7 +236,7 @@ class SequenceNetwork(nn.Module):
         if self.pooling is None:
             raise ValueError("there is no pooling, and no weights without pooling 'attention'.")
         valid = ValidSteps.of(lengths, x)
-        steps, shorter, _ = self._read(self._features(x, valid), valid)
+        steps, shorter, _ = self._read(self._features(x, valid)[0], valid)
         weights = self.pooling.weights(self.encoder(steps, shorter), shorter)
         weights = weights.unsqueeze(1) if weights.ndim == 2 else weights
         stride = 1 if self.frontend is None else self.frontend.stride
@@ -238,7 +253,7 @@ class SequenceNetwork(nn.Module):
             The next steps of the sequences; the padding may hold anything, NaN included.
 
         state : tuple or None, default=None
-            The state of the encoder, as returned for the steps before; None starts anew.
+            The state, as returned for the steps before; None starts anew.
 
         lengths : Tensor, ndarray, sequence of int or None, default=None
             Number of valid leading steps per sequence in this chunk, in `[0, time]`. None: all are
@@ -250,7 +265,8 @@ class SequenceNetwork(nn.Module):
             The output of the encoder, for :meth:`readout`; 0 at padding.
 
         state : tuple or None
-            The state after the chunk.
+            The state after the chunk: that of the irregular input, if there is one, and those of
+            the encoder.
 
         Raises
         ------
@@ -282,9 +298,14 @@ class SequenceNetwork(nn.Module):
                 "chunks, because the front end reads across their ends; leave frontend=None."
             )
         valid = ValidSteps.of(lengths, x)
-        output: tuple[Tensor, EncoderState | None]
-        output = advance(self._features(x, valid), state, valid)
-        return output
+        before = None
+        if self.irregular is not None and state is not None:
+            before, state = state[0], state[1:]
+        features, after = self._features(x, valid, before)
+        output, state = advance(features, state, valid)
+        if after is not None and state is not None:
+            state = (after, *state)
+        return output, state
 
     def readout(self, output: Tensor, lengths: Lengths = None) -> Tensor:
         """Compute the raw values of the head from the output of the encoder.
@@ -310,15 +331,23 @@ class SequenceNetwork(nn.Module):
         valid = ValidSteps.of(lengths, output)
         return self.head(self._drop(self._pool(output, valid)))
 
-    def _features(self, x: Tensor, valid: ValidSteps) -> Tensor:
-        # Our own encoder clears the padding by itself, and a front end gets it cleared.
-        if self.embedding is not None or not isinstance(self.encoder, RecurrentEncoder):
+    def _features(
+        self, x: Tensor, valid: ValidSteps, before: State | None = None
+    ) -> tuple[Tensor, State | None]:
+        """What the front end or the encoder reads, and the state of the irregular input."""
+        numbers = self.embedding is None and self.irregular is None
+        # Of plain numbers our own encoder clears the padding, and a front end gets it cleared.
+        if not (numbers and isinstance(self.encoder, RecurrentEncoder)):
             x = valid.fill(x, 0.0)
         if self.scaler is not None:
             x = self.scaler(x)
-        if self.embedding is not None:
-            x = self.embedding(x)
-        return self.input_dropout(x) if self.input_dropout.p else x
+        if self.irregular is None:
+            x = x if self.embedding is None else self.embedding(x)
+            return self.input_dropout(x) if self.input_dropout.p else x, None
+        x, after = self.irregular(x, before)
+        n_values = self.irregular.n_values
+        # What was observed, and when, is not dropped.
+        return torch.cat([self.input_dropout(x[:, :, :n_values]), x[:, :, n_values:]], 2), after
 
     def _read(self, x: Tensor, valid: ValidSteps) -> tuple[Tensor, ValidSteps, Tensor | None]:
         """Steps for the encoder, which of them are valid, and what goes past it to the head."""
@@ -370,23 +399,6 @@ class SequenceNetwork(nn.Module):
     def _drop(self, x: Tensor) -> Tensor:
         # What a module costs that does nothing, small networks feel in every step.
         return self.dropout(x) if self.dropout.p else x
-
-
-def _embedding(full: NetworkSpec) -> TokenEmbedding | None:
-    if full["embedding_dim"] is None:
-        return None
-    if full["vocabulary_size"] is None:
-        raise ValueError("embedding_dim needs vocabulary_size, the number of token ids.")
-    drops = full["dropout"], full["embedding_dropout"]
-    return TokenEmbedding(full["vocabulary_size"], full["embedding_dim"], *drops)
-
-
-def _frontend(full: NetworkSpec, input_size: int) -> Frontend | None:
-    if full["frontend"] is None:
-        return None
-    # One output per time step must not see later steps unasked.
-    causal = full["pooling"] is None and not full["bidirectional"]
-    return make_frontend(full["frontend"], input_size, full["frontend_stride"], causal=causal)
 
 
 def _spread(weights: Tensor, stride: int, valid: ValidSteps) -> Tensor:

@@ -28,13 +28,20 @@ class NetworkSpec(TypedDict):
     dropout: float
     input_dropout: float
     embedding_dropout: float
+    word_dropout: float
     recurrent_dropout: float
     weight_dropout: float
+    memory_steps: int | None
     label_smoothing: float
     pooling: str | Sequence[str] | None
     attention_heads: int
     embedding_dim: int | None
     vocabulary_size: int | None
+    character_encoder: str | None
+    character_dim: int
+    character_vocabulary_size: int | None
+    missing: str | None
+    time_channel: int | None
     frontend: FrontendLike | None
     frontend_stride: int | None
     head: HeadLike
@@ -52,13 +59,20 @@ NETWORK_DEFAULTS: dict[str, object] = {
     "dropout": 0.0,
     "input_dropout": 0.0,
     "embedding_dropout": 0.0,
+    "word_dropout": 0.0,
     "recurrent_dropout": 0.0,
     "weight_dropout": 0.0,
+    "memory_steps": None,
     "label_smoothing": 0.0,
     "pooling": ("mean", "max", "last"),
     "attention_heads": 1,
     "embedding_dim": None,
     "vocabulary_size": None,
+    "character_encoder": None,
+    "character_dim": 50,
+    "character_vocabulary_size": None,
+    "missing": None,
+    "time_channel": None,
     "frontend": None,
     "frontend_stride": None,
     "quantiles": DEFAULT_QUANTILES,

@@ -24,6 +24,7 @@ def sequences_from_frame(
     *,
     id: str,
     time: str | None = ...,
+    time_feature: bool = ...,
     features: Sequence[str] | None = ...,
     target: None = ...,
     target_per: str = ...,
@@ -36,6 +37,7 @@ def sequences_from_frame(
     *,
     id: str,
     time: str | None = ...,
+    time_feature: bool = ...,
     features: Sequence[str] | None = ...,
     target: str,
     target_per: str = ...,
@@ -47,6 +49,7 @@ def sequences_from_frame(
     *,
     id: str,
     time: str | None = None,
+    time_feature: bool = False,
     features: Sequence[str] | None = None,
     target: str | None = None,
     target_per: str = "sequence",
@@ -63,6 +66,11 @@ def sequences_from_frame(
 
     time : str or None, default=None
         Column to order the rows of a sequence by. None keeps their order in the table.
+
+    time_feature : bool, default=False
+        Whether the times are the first feature as well, under their name, for the parameter
+        `time_channel` of the estimators. Dates and durations become seconds, counted from the first
+        step of the sequence.
 
     features : sequence of str or None, default=None
         Columns that make up a time step, all numeric. None takes all but `id`, `time` and `target`.
@@ -93,7 +101,8 @@ def sequences_from_frame(
 
     ValueError
         If a column is missing, an id or time is missing or a pair of them occurs twice, a feature
-        is not numeric, or a target per sequence is not the same in all its rows.
+        or a time that shall be one is not numeric, or a target per sequence is not the same in all
+        its rows.
 
     See Also
     --------
@@ -116,21 +125,25 @@ def sequences_from_frame(
     (['b', 'a'], array([1, 0]))
     """
     validate_parameter_constraints(
-        {"target_per": [StrOptions({"sequence", "step"})]},
-        {"target_per": target_per},
+        {"target_per": [StrOptions({"sequence", "step"})], "time_feature": ["boolean"]},
+        {"target_per": target_per, "time_feature": time_feature},
         caller_name="sequences_from_frame",
     )
+    if time_feature and time is None:
+        raise ValueError("time_feature=True needs the column of times; name it as time.")
     used = [name for name in (id, time, target) if name is not None]
     df = _to_pandas(df, used)
     chosen = [c for c in df.columns if c not in used] if features is None else list(features)
     _check_columns(df, [*used, *chosen])
-    _check_features(df, chosen)
+    _check_features(df, chosen, may_be_empty=time_feature)
     _check_keys(df, id, time)
     codes, ids = pd.factorize(df[id])
     order = _row_order(df, codes, time)
     bounds = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(ids)))])
     table = df[chosen].iloc[order]
     table.index = _step_index(df, order, bounds, time)
+    if time_feature:
+        table.insert(0, time, _as_numbers(table.index, bounds))
     X = [table.iloc[start:end] for start, end in pairwise(bounds)]
     ids = pd.Index(ids, name=id)
     if target is None:
@@ -265,8 +278,8 @@ def _check_columns(df: pd.DataFrame, wanted: list[str]) -> None:
         )
 
 
-def _check_features(df: pd.DataFrame, features: list[str]) -> None:
-    if not features:
+def _check_features(df: pd.DataFrame, features: list[str], may_be_empty: bool) -> None:
+    if not features and not may_be_empty:
         raise ValueError("no column is left for the features.")
     for name in features:
         if not pd.api.types.is_numeric_dtype(df[name].dtype):
@@ -307,6 +320,20 @@ def _step_index(
         return pd.Index(df[time].iloc[order], name=time)
     lengths = np.diff(bounds)
     return pd.Index(np.arange(bounds[-1]) - np.repeat(bounds[:-1], lengths), name=_STEP)
+
+
+def _as_numbers(times: pd.Index, bounds: NDArray[np.int64]) -> NDArray:
+    """Times as they are, or of dates and durations the seconds from the start of the sequence."""
+    if isinstance(times, pd.DatetimeIndex | pd.TimedeltaIndex):
+        lengths = np.diff(bounds)
+        since = times - times[np.repeat(bounds[:-1], lengths)]
+        return since.total_seconds().to_numpy()
+    if not pd.api.types.is_numeric_dtype(times.dtype):
+        raise ValueError(
+            f"the times {times.name!r} have dtype {times.dtype}, which is no feature; make them "
+            "numbers or dates, or leave time_feature=False."
+        )
+    return times.to_numpy()
 
 
 def _one_each(pieces: list[NDArray], ids: pd.Index, target: str) -> NDArray:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from skrnn._persistence import FileMixin
 from skrnn._sequences import Sequences
 from skrnn._stores import in_memory
 from skrnn._validation import validate_sequences
@@ -38,7 +39,7 @@ def _type_name(X: Any) -> str:
     return names.pop().removeprefix("torch.") if len(names) == 1 else "mixed"
 
 
-class SequenceTransformer(TransformerMixin, BaseEstimator):
+class SequenceTransformer(FileMixin, TransformerMixin, BaseEstimator):
     """Base of transformers that read any container of sequences and give the same form back."""
 
     # Whether NaN inside a sequence is a missing value that the transformer understands.

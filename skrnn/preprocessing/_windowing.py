@@ -10,10 +10,11 @@ from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
 from sklearn.utils._param_validation import validate_parameter_constraints
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from skrnn._persistence import FileMixin
 from skrnn._windows import FLOATS, POSITIVE, Windows, count_windows, read_series, windows_at
 
 
-class SlidingWindow(TransformerMixin, BaseEstimator):
+class SlidingWindow(FileMixin, TransformerMixin, BaseEstimator):
     """Give each row of a long table the rows before it.
 
     The rows of X are the time steps of one series, oldest first. Row ``t`` becomes the sequence of

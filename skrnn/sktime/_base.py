@@ -32,6 +32,13 @@ class TwinMixin(SktimeMixin, NetParamsMixin, AcceleratorMixin):
     }
     _engine_class: Any
     rnn_: Any
+    missing: str
+    time_channel: int | str | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        if self.missing == "mask":
+            self.set_tags(**{"capability:missing_values": True})  # type: ignore[attr-defined]
 
     def _fit(self, X: Any, y: NDArray) -> TwinMixin:
         self.rnn_ = self._engine()
@@ -55,10 +62,13 @@ class TwinMixin(SktimeMixin, NetParamsMixin, AcceleratorMixin):
             params["validation_split"] = (self._sequences(X), split[1])
         return self._engine_class(**params)
 
-    @staticmethod
-    def _sequences(X: Any) -> list[NDArray]:
-        """Arrays of shape (n_timesteps_i, n_features) of a ``df-list`` panel."""
-        return [frame.to_numpy() for frame in X]
+    def _sequences(self, X: Any) -> list[Any]:
+        """Arrays of shape (n_timesteps_i, n_features) of a ``df-list`` panel.
+
+        Where a dimension is asked for by its name, they keep their names.
+        """
+        by_name = isinstance(self.time_channel, str)
+        return list(X) if by_name else [frame.to_numpy() for frame in X]
 
     @staticmethod
     def _one_column_flat(y: NDArray) -> NDArray:

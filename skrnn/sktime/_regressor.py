@@ -19,7 +19,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
 
     Parameters
     ----------
-    cell : {"lstm", "gru", "rnn", "mingru", "minlstm"} or class, default="lstm"
+    cell : {"lstm", "gru", "rnn", "mingru", "minlstm", "grud"} or class, default="lstm"
         Recurrent layer: a name, a step cell class or a :class:`skrnn.nn.RecurrentLayer` class.
 
     hidden_size : int or tuple of int, default=64
@@ -53,6 +53,12 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         `recurrent_dropout`, at the speed of the kernels. Of ``"lstm"``, ``"gru"`` and ``"rnn"``.
         Values in ``[0, 1)``.
 
+    memory_steps : int or None, default=None
+        The largest number of steps over which something is to be remembered, for sequences in which
+        what matters lies hundreds of steps apart: the gates of ``"lstm"``, ``"gru"``,
+        ``"mingru"`` and ``"minlstm"`` start to forget after 2 to so many steps. Values in
+        ``[2, inf)``. Read more in the :ref:`User Guide <long_sequences>`.
+
     pooling : str or tuple of str, default=("mean", "max", "last")
         How the states of a sequence become one vector: ``"mean"``, ``"max"``, ``"last"``,
         ``"attention"``, or several of them, concatenated.
@@ -66,11 +72,32 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         vector of this size. Values in ``[1, inf)``.
 
     vocabulary_size : int or None, default=None
-        Number of token ids; None takes the largest id of `fit` plus one. Values in ``[2, inf)``.
+        Number of token ids; None takes the largest id of `fit` plus one, or the rows of
+        `embedding`. Values in ``[2, inf)``.
+
+    embedding : array-like of shape (vocabulary_size, embedding_dim) or keyed vectors, default=None
+        Vectors that token ids start from, and that X holds ids: one row per id, or an object with
+        ``key_to_index`` and ``vectors``, whose words have the ids from 2 on.
 
     embedding_dropout : float, default=0.0
-        Probability of dropping a token everywhere in a batch, while training. Only used with
-        `embedding_dim`. Values in ``[0, 1)``.
+        Probability of dropping a token everywhere in a batch, while training. Only used with token
+        ids. Values in ``[0, 1)``.
+
+    word_dropout : float, default=0.0
+        Probability of reading a token as unknown (id 1), at each of its places, while training.
+        Only used with token ids. Values in ``[0, 1)``.
+
+    character_encoder : {"lstm", "gru", "conv"} or None, default=None
+        With a name, every step holds the id of a word and then those of its characters, which are
+        read by what is named. Only used with token ids.
+
+    character_dim : int, default=50
+        Size of the vector of a character, and of the state or the number of filters of
+        `character_encoder`. Values in ``[1, inf)``.
+
+    character_vocabulary_size : int or None, default=None
+        Number of ids of characters; None takes the largest of `fit` plus one. Values in
+        ``[2, inf)``. Only used with `character_encoder`.
 
     frontend : {"conv", "patch", "auto"}, callable or None, default=None
         What the recurrent layers read instead of the time steps: ``"conv"``, the map of
@@ -81,6 +108,18 @@ class RNNRegressor(TwinMixin, BaseRegressor):
 
     standardize : bool, default=True
         Bring every feature to mean 0 and standard deviation 1 inside the network.
+
+    missing : {"error", "mask"}, default="error"
+        What NaN inside a sequence is: an error, or a missing value. With ``"mask"`` the network
+        reads every feature as three: its value, the last observed one where it is missing (its mean
+        before the first); whether it was observed; and the time since its last observation. Not
+        with `embedding_dim`. Read more in the :ref:`User Guide <irregular>`.
+
+    time_channel : int, str or None, default=None
+        The dimension that holds the time stamp of every step, by position or name, for steps at
+        irregular times. Stamps must not decrease; the network reads the times between steps, not
+        the stamps. None: steps are one unit of time apart. Read more in the
+        :ref:`User Guide <irregular>`.
 
     empty : {"error", "zero_state"}, default="error"
         What to do with a series of no steps: refuse it, or answer from the zero state.
@@ -111,10 +150,18 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         Train in chunks of this many steps, at whose start gradients stop: less memory for long
         series. None trains on whole ones. Values in ``[1, inf)``.
 
-    augmentation : object with a method ``augment``, list of such objects or None, default=None
+    augmentation : object with a method ``augment`` or ``mix``, list of such or None, default=None
         Changes the sequences of every training batch at random, as :class:`skrnn.nn.Jitter`,
-        :class:`skrnn.nn.Scaling` and :class:`skrnn.nn.TimeWarp`; several are applied one after the
-        other. Not with `embedding_dim`. Read more in the :ref:`User Guide <regularisation>`.
+        :class:`skrnn.nn.Scaling`, :class:`skrnn.nn.TimeWarp` and :class:`skrnn.nn.Mixup`; several
+        are applied one after the other. Not with token ids. Read more in the
+        :ref:`User Guide <regularisation>`.
+
+    weight_averaging : {"ema", "swa"} or None, default=None
+        Validate and keep a mean of weights instead of the last ones: ``"ema"``, an exponential
+        moving average over the steps, whose ``weight_averaging__decay`` is 0.999 at most, or
+        ``"swa"``, the mean over the ends of the last epochs, of which there are
+        ``weight_averaging__n_epochs``, or for a value below 1 this share of those so far; 0.25 by
+        default. Read more in the :ref:`User Guide <weight_averaging>`.
 
     max_time : float or None, default=None
         Seconds after which the training ends. Values in ``(0, inf)``.
@@ -251,13 +298,21 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         input_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
         weight_dropout: float = 0.0,
+        memory_steps: int | None = None,
         pooling: str | tuple[str, ...] = ("mean", "max", "last"),
         attention_heads: int = 1,
         embedding_dim: int | None = None,
         vocabulary_size: int | None = None,
+        embedding: Any = None,
         embedding_dropout: float = 0.0,
+        word_dropout: float = 0.0,
+        character_encoder: str | None = None,
+        character_dim: int = 50,
+        character_vocabulary_size: int | None = None,
         frontend: str | Callable | None = None,
         standardize: bool = True,
+        missing: str = "error",
+        time_channel: int | str | None = None,
         empty: str = "error",
         n_estimators: int = 1,
         optimizer: str | type = "adamw",
@@ -268,6 +323,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         gradient_clip_value: float | None = 1.0,
         tbptt_steps: int | None = None,
         augmentation: Any = None,
+        weight_averaging: str | None = None,
         max_time: float | None = None,
         early_stopping: bool | str = "auto",
         validation_fraction: float = 0.1,
@@ -298,13 +354,21 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         self.input_dropout = input_dropout
         self.recurrent_dropout = recurrent_dropout
         self.weight_dropout = weight_dropout
+        self.memory_steps = memory_steps
         self.pooling = pooling
         self.attention_heads = attention_heads
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
+        self.embedding = embedding
         self.embedding_dropout = embedding_dropout
+        self.word_dropout = word_dropout
+        self.character_encoder = character_encoder
+        self.character_dim = character_dim
+        self.character_vocabulary_size = character_vocabulary_size
         self.frontend = frontend
         self.standardize = standardize
+        self.missing = missing
+        self.time_channel = time_channel
         self.empty = empty
         self.n_estimators = n_estimators
         self.optimizer = optimizer
@@ -315,6 +379,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         self.gradient_clip_value = gradient_clip_value
         self.tbptt_steps = tbptt_steps
         self.augmentation = augmentation
+        self.weight_averaging = weight_averaging
         self.max_time = max_time
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction

@@ -180,7 +180,7 @@ def test_relu_is_for_the_plain_cell():
 
 
 def test_f072_unknown_cell_lists_the_names():
-    names = "'gru', 'lstm', 'mingru', 'minlstm', 'rnn'"
+    names = "'gru', 'grud', 'lstm', 'mingru', 'minlstm', 'rnn'"
     with pytest.raises(ValueError, match=f"unknown cell 'ltsm': expected one of {names}, or"):
         make_layer("ltsm", 2, 3)
     with pytest.raises(ValueError, match="cell must be 'gru', 'lstm' or 'rnn', got 'ltsm'"):
@@ -205,3 +205,50 @@ def test_a_cell_of_another_size_is_named():
     layer = CellLayer(nn.GRUCell(2, 3), output_size=4)
     with pytest.raises(ValueError, match=r"GRUCell returned shape \(5, 3\) for one step"):
         layer(torch.zeros(5, 1, 2))
+
+
+def kept_after_a_step(cell, memory_steps, n_features=500):
+    """Share of its state that a new layer keeps when nothing comes in."""
+    torch.manual_seed(0)
+    layer = make_layer(cell, 2, n_features, memory_steps=memory_steps)
+    if cell == "gru":
+        layer.rnn.weight_hh_l0.data.zero_()
+    full = torch.ones(1, 1, n_features)
+    state = (torch.zeros_like(full), full) if cell == "lstm" else full
+    _, state = layer(torch.zeros(1, 1, 2), state)
+    return (state[1] if cell == "lstm" else state).detach().squeeze().double()
+
+
+@pytest.mark.parametrize("cell", cells.KEEPING)
+@pytest.mark.parametrize("memory_steps", [2, 30, 1000])
+def test_a_new_layer_forgets_after_2_to_memory_steps(cell, memory_steps):
+    steps = 1 / (1 - kept_after_a_step(cell, memory_steps))
+    assert 2 - 1e-3 < steps.min() < 2 + 0.05 * memory_steps
+    assert 0.95 * memory_steps < steps.max() < memory_steps * (1 + 1e-3)
+    # All lengths of memory are as frequent.
+    torch.testing.assert_close(
+        steps.mean(), steps.new_tensor(1 + memory_steps / 2), rtol=0.1, atol=0
+    )
+
+
+def test_the_input_gate_of_a_long_memory_opposes_its_forget_gate():
+    bias = make_layer("lstm", 2, 8, memory_steps=50).rnn.bias_ih_l0
+    torch.testing.assert_close(bias[:8], -bias[8:16])
+
+
+def test_a_memory_is_of_cells_that_keep_their_state():
+    with pytest.raises(ValueError, match=r"memory_steps=9 decides.*cell='rnn'"):
+        make_layer("rnn", 2, 8, memory_steps=9)
+    with pytest.raises(ValueError, match="memory_steps must be at least 2, got 1"):
+        make_layer("lstm", 2, 8, memory_steps=1)
+
+
+@pytest.mark.parametrize("cell", cells.KEEPING)
+def test_estimators_start_every_layer_with_its_memory(cell):
+    X = list(np.random.default_rng(0).normal(size=(6, 4, 2)))
+    params = {"cell": cell, "hidden_size": 4, "num_layers": 2, "memory_steps": 1000, "lr": 1e-9}
+    model = RNNClassifier(max_epochs=1, random_state=0, **params).fit(X, [0, 1] * 3)
+    encoder = model.net_.module_.encoder
+    for layer in [*encoder.layers, *encoder.backward_layers]:
+        bias = layer.bias if cell.startswith("min") else layer.rnn.bias_ih_l0
+        assert bias.abs().max() > 3.5
