@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from skrnn._classifier import RNNClassifier
     from skrnn._persistence import load, save
     from skrnn._regressor import RNNRegressor
+    from skrnn._show_versions import show_versions
 
 __version__ = "0.1.0"
 
@@ -21,6 +22,7 @@ __all__ = [
     "nn",
     "preprocessing",
     "save",
+    "show_versions",
     "sktime",
     "streaming",
     "testing",
@@ -32,6 +34,7 @@ _HOMES = {
     "RNNRegressor": "skrnn._regressor",
     "load": "skrnn._persistence",
     "save": "skrnn._persistence",
+    "show_versions": "skrnn._show_versions",
 }
 _SUBMODULES = frozenset({"metrics", "nn", "preprocessing", "sktime", "streaming", "testing"})
 

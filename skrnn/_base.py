@@ -36,6 +36,7 @@ from skrnn._training import (
     TrainingPlan,
     building,
     learn_times,
+    own_surroundings,
     processes_of,
     resolve_optimizer,
     resolve_precision,
@@ -79,7 +80,7 @@ class RecurrentEstimator(
         self, X: Any, y: Any, sample_weight: Any, groups: Any, classes: Any = None
     ) -> RecurrentEstimator:
         processes = processes_of(self.accelerator)
-        with self._all_or_nothing(), processes.together():
+        with own_surroundings(), self._all_or_nothing(), processes.together():
             check_combinations(self)
             warm = self.warm_start and hasattr(self, "net_")
             samples = self._prepare(X, y, sample_weight, reset=not warm, classes=classes)
@@ -110,7 +111,7 @@ class RecurrentEstimator(
     ) -> RecurrentEstimator:
         first = not hasattr(self, "net_")
         processes = processes_of(self.accelerator)
-        with self._all_or_nothing(), processes.together():
+        with own_surroundings(), self._all_or_nothing(), processes.together():
             check_combinations(self)
             samples = self._prepare(X, y, sample_weight, reset=first, classes=classes)
             samples = samples.without_zero_weights()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
+from torch import Tensor, nn
 
 from skrnn._members import mean_of_heads
 from skrnn._parameters import AcceleratorMixin, torch_dtype
@@ -26,6 +26,7 @@ from skrnn._training import (
     device_or_cpu,
     network_from_state,
     network_to_state,
+    own_surroundings,
 )
 from skrnn.nn import length_mask
 
@@ -57,7 +58,8 @@ class FittedNetMixin(AcceleratorMixin, ClassNamePrefixFeaturesOutMixin, Transfor
     def _run_sequences(self, sequences: AnySequences, encode: bool = False) -> Tensor:
         size = max(self.batch_size, INFERENCE_BATCH_SIZE)
         dataset = self._plain_dataset(sequences)
-        parts = [net.predict_flat(dataset, size, encode) for net in self.nets_]
+        with own_surroundings():
+            parts = [net.predict_flat(dataset, size, encode) for net in self.nets_]
         # What `_head` reads: the values of each network after those of the one before.
         return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)).double()
 
@@ -245,18 +247,18 @@ def _in_float64(module: Any) -> Any:
     """Copy of a module on the CPU in float64, to be read; a deep copy takes as long as a batch."""
     state = vars(module)
     made = copy.copy(module)
-    for kind in ("_parameters", "_buffers"):
-        vars(made)[kind] = {name: _number(tensor) for name, tensor in state[kind].items()}
-    vars(made)["_modules"] = {
-        name: None if child is None else _in_float64(child)
-        for name, child in state["_modules"].items()
-    }
+    for kind, change in (
+        ("_parameters", lambda p: nn.Parameter(_number(p), requires_grad=False)),
+        ("_buffers", _number),
+        ("_modules", _in_float64),
+    ):
+        vars(made)[kind] = {
+            name: value if value is None else change(value) for name, value in state[kind].items()
+        }
     return made
 
 
-def _number(tensor: Tensor | None) -> Tensor | None:
-    if tensor is None:
-        return None
+def _number(tensor: Tensor) -> Tensor:
     tensor = tensor.detach().cpu()
     return tensor.double() if tensor.is_floating_point() else tensor
 

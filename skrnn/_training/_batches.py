@@ -317,6 +317,15 @@ def split_outliers(indices: NDArray, lengths: NDArray) -> list[NDArray]:
     return [*split_outliers(indices[~long], lengths), indices[long]]
 
 
+def largest_batch(lengths: NDArray, batch_size: int) -> tuple[int, int]:
+    """Rows and padded steps of the largest batch that there may be."""
+    if len(lengths) > batch_size:
+        lengths = np.partition(lengths, len(lengths) - batch_size)[-batch_size:]
+    parts = split_outliers(np.arange(len(lengths)), lengths)
+    shapes = [(len(part), int(lengths[part].max(initial=0))) for part in parts]
+    return max(shapes, key=lambda shape: shape[0] * shape[1], default=(0, 0))
+
+
 def _cut(indices: NDArray, size: int) -> list[NDArray]:
     return [indices[i : i + size] for i in range(0, len(indices), size)]
 

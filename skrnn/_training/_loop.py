@@ -145,8 +145,7 @@ def train(
     for callback in thread_callbacks(plan.n_threads, net.device, n_local):
         net.callbacks_.append(("threads", callback))
     try:
-        own = own_threads(plan.n_threads, n_local)
-        with torch.enable_grad(), kept_heap(net.device), own:
+        with kept_heap(net.device), own_threads(plan.n_threads, n_local):
             outcome = _run(net, (train_set, valid_set), epochs, budget)
         if best.seen_ < len(net.history) and _is_whole(net.history[-1], valid_set):
             # A callback ended the training before the weights of this epoch were kept.
