@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skrnn import metrics, nn, preprocessing, sktime, streaming, testing
+    from skrnn import export, metrics, nn, preprocessing, sktime, streaming, testing
     from skrnn._classifier import RNNClassifier
     from skrnn._persistence import load, save
     from skrnn._regressor import RNNRegressor
@@ -17,6 +17,7 @@ __all__ = [
     "RNNForecaster",
     "RNNRegressor",
     "__version__",
+    "export",
     "load",
     "metrics",
     "nn",
@@ -36,7 +37,9 @@ _HOMES = {
     "save": "skrnn._persistence",
     "show_versions": "skrnn._show_versions",
 }
-_SUBMODULES = frozenset({"metrics", "nn", "preprocessing", "sktime", "streaming", "testing"})
+_SUBMODULES = frozenset(
+    {"export", "metrics", "nn", "preprocessing", "sktime", "streaming", "testing"}
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -277,6 +278,11 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         ``lr_schedule__*`` and ``weight_averaging__*``. `set_params` and searches accept them
         directly.
 
+    checkpoint_dir : str, path-like or None, default=None
+        Directory in which `fit` writes the training down after every epoch, to go on from there
+        with ``fit(..., resume=True)`` after a kill or a power cut. Its files are removed when the
+        fit ends. None writes nothing.
+
     warm_start : bool, default=False
         Start `fit` from the weights of the last one, with the same features and targets.
 
@@ -460,6 +466,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         calibrate: bool = True,
         callbacks: list | None = None,
         net_params: dict[str, Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         warm_start: bool = False,
         device: str = "auto",
         accelerator: Any = None,
@@ -519,6 +526,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         self.calibrate = calibrate
         self.callbacks = callbacks
         self.net_params = net_params
+        self.checkpoint_dir = checkpoint_dir
         self.warm_start = warm_start
         self.device = device
         self.accelerator = accelerator
@@ -531,7 +539,12 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        groups: Any = None,
+        resume: bool | str = False,
     ) -> RNNRegressor:
         """Fit the network.
 
@@ -556,6 +569,10 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         groups : array-like of shape (n_samples,), default=None
             Samples of one group are never split between training and validation part.
 
+        resume : bool or "auto", default=False
+            Go on from the last whole epoch in `checkpoint_dir`, of a fit with the same parameters
+            and data. ``"auto"`` begins anew if there is none.
+
         Returns
         -------
         self : RNNRegressor
@@ -569,7 +586,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         FloatingPointError
             If the training diverged in its first epoch.
         """
-        return self._fit(X, y, sample_weight, groups)
+        return self._fit(X, y, sample_weight, groups, resume)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> RNNRegressor:

@@ -17,6 +17,7 @@ from skrnn import RNNClassifier, RNNRegressor
 
 MODULES = [
     "skrnn",
+    "skrnn.export",
     "skrnn.metrics",
     "skrnn.nn",
     "skrnn.preprocessing",
