@@ -333,7 +333,7 @@ def test_f108_warnings_as_errors():
 
 
 BLOCKED = """
-import importlib.metadata, sys
+import importlib.abc, importlib.metadata, importlib.util, sys
 
 OPTIONAL = {
     "accelerate", "captum", "dask", "distributed", "matplotlib", "onnx", "onnxruntime", "optuna",
@@ -343,8 +343,16 @@ OPTIONAL = {
 def installed(whole=importlib.metadata.distributions, **context):
     return [found for found in whole(**context) if found.metadata["Name"] not in OPTIONAL]
 
-# An import of what is None fails, and nothing finds it.
-sys.modules.update(dict.fromkeys(OPTIONAL))
+def find(name, package=None, whole=importlib.util.find_spec):
+    return None if name.split(".")[0] in OPTIONAL else whole(name, package)
+
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in OPTIONAL:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+importlib.util.find_spec = find
+sys.meta_path.insert(0, Absent())
 importlib.metadata.distributions = installed
 """
 
