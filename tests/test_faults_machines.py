@@ -219,15 +219,15 @@ def test_f103_what_cannot_fit_is_told_before_it_is_allocated(cls, monkeypatch):
     long[:, ::2] = 1.0
     match = r"4 sequences of 200000 steps needs at least .* GB .* 80% of the 0.1 GB"
     with pytest.raises(MemoryError, match=match):
-        make(cls, hidden_size=64).fit(long, Y[:4])
+        make(cls, frontend=None, hidden_size=64).fit(long, Y[:4])
     # In chunks it fits.
-    chunked = make(cls, hidden_size=64, tbptt_steps=10, batch_size=4)
+    chunked = make(cls, frontend=None, hidden_size=64, tbptt_steps=10, batch_size=4)
     net = chunked.set_params(max_epochs=1).fit(long[:, :40], Y[:4]).net_
     net._check_memory(type("Long", (), {"lengths": np.full(4, 200_000)}), 4, training=True)
 
 
 def test_f103_predictions_are_looked_at_too(cls, monkeypatch):
-    model = make(cls, hidden_size=64).fit(X, Y)
+    model = make(cls, frontend=None, hidden_size=64).fit(X, Y)
     monkeypatch.setattr(_memory, "available_bytes", lambda: 10**8)
     with pytest.raises(MemoryError, match="1 sequences of 300000 steps"):
         model.predict(np.zeros((1, 300_000, 2), dtype=np.float32))
