@@ -150,6 +150,7 @@ class GRUDLayer(RecurrentLayer):
             h = h * keep
             gates, candidate = read_t.split([2 * size, size], dim=1)
             reset, write = torch.sigmoid(gates + h @ of_gates).chunk(2, dim=1)
-            h = h.lerp(torch.tanh(candidate + (reset * h) @ of_candidate), write)
+            # Under autocast products have another type than the state.
+            h = h + write * (torch.tanh(candidate + (reset * h) @ of_candidate) - h)
             hidden.append(h)
         return torch.stack(hidden, dim=1), h.unsqueeze(0)
