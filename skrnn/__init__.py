@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skrnn import metrics, nn, preprocessing, sktime, testing
+    from skrnn import metrics, nn, preprocessing, sktime, streaming, testing
     from skrnn._classifier import RNNClassifier
     from skrnn._persistence import load, save
     from skrnn._regressor import RNNRegressor
@@ -22,6 +22,7 @@ __all__ = [
     "preprocessing",
     "save",
     "sktime",
+    "streaming",
     "testing",
 ]
 
@@ -32,7 +33,7 @@ _HOMES = {
     "load": "skrnn._persistence",
     "save": "skrnn._persistence",
 }
-_SUBMODULES = frozenset({"metrics", "nn", "preprocessing", "sktime", "testing"})
+_SUBMODULES = frozenset({"metrics", "nn", "preprocessing", "sktime", "streaming", "testing"})
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,7 @@ from skrnn._parameters import (
     CONSTRAINTS,
     NetParamsMixin,
     check_combinations,
+    embedding_size,
     numpy_dtype,
     reads_forward_only,
     resolve_frontend,
@@ -26,7 +27,7 @@ from skrnn._parameters import (
 )
 from skrnn._persistence import FileMixin
 from skrnn._stored import AnySequences, StoredSequences
-from skrnn._stores import targets_beside
+from skrnn._stores import in_memory, targets_beside
 from skrnn._targets import Samples, check_weights, compared, split_steps
 from skrnn._times import find_channel, without_time
 from skrnn._training import (
@@ -40,7 +41,8 @@ from skrnn._training import (
     resolve_precision,
     split_holdout,
 )
-from skrnn._validation import validate_sequences
+from skrnn._validation import check_vocabulary, validate_sequences
+from skrnn._vectors import embedding_shape, embedding_table
 from skrnn.nn import SequenceNetwork
 
 try:  # scikit-learn 1.9 and later
@@ -182,6 +184,8 @@ class RecurrentEstimator(
         sequences = self._check_sequences(X, reset=reset, fitting=True)
         if y is None and isinstance(sequences, StoredSequences):
             y = sequences.store.targets
+        elif y is None and self.character_encoder is not None:
+            y = targets_beside(X, y, read=True)
         target = self._check_target(y, sequences)
         weight = check_weights(sample_weight, sequences, self.return_sequences)
         return Samples(sequences, target, weight, self.return_sequences)
@@ -200,14 +204,15 @@ class RecurrentEstimator(
 
     def _check_sequences(self, X: Any, reset: bool, fitting: bool = False) -> AnySequences:
         # A fitted network reads what it was built for, whatever the parameters say by now.
-        embedding_dim = self.embedding_dim if reset else self._spec["embedding_dim"]
+        embedding_dim = embedding_size(self) if reset else self._spec["embedding_dim"]
+        encoder = self.character_encoder if reset else self._spec["character_encoder"]
         dtype = self.dtype if reset else self._spec["dtype"]
         per_step = self.return_sequences if reset else self._per_step
         masked = self.missing == "mask" if reset else self._spec["missing"] == "mask"
-        tokens = embedding_dim is not None
+        tokens, characters = embedding_dim is not None, encoder is not None
         sequences = validate_sequences(
             self,
-            X,
+            in_memory(X, type(self).__name__) if characters else X,
             reset=reset,
             dtype=np.float64 if tokens else numpy_dtype(dtype),
             n_channels=self.n_channels,
@@ -215,27 +220,37 @@ class RecurrentEstimator(
             # Labelling no steps at all is no question, predicting from none is.
             allow_empty=self.empty == "zero_state" or (per_step and not fitting),
             tokens=tokens,
+            characters=characters,
             scale_warning=not (self.standardize or tokens),
-            stored=True,
+            # Ids of characters are looked at as a whole.
+            stored=not characters,
             keep_targets=fitting,
             time_channel=self.time_channel if reset else self._spec["time_channel"],
         )
-        if tokens:
-            self._check_vocabulary(sequences, reset)
-        elif reset:
+        if reset:
             self.__dict__.pop("vocabulary_size_", None)
+            self.__dict__.pop("character_vocabulary_size_", None)
+        if tokens:
+            self._check_vocabularies(sequences, characters, reset)
         return sequences
 
-    def _check_vocabulary(self, sequences: AnySequences, reset: bool) -> None:
-        largest = int(sequences.peak())
+    def _check_vocabularies(self, sequences: Any, characters: bool, reset: bool) -> None:
+        """Learn how many ids there are, and refuse those outside."""
+        words = sequences
+        if characters:
+            words = sequences.with_values(sequences.values[:, :1])
         if reset:
-            self.vocabulary_size_ = self.vocabulary_size or max(largest + 1, 2)
-        if largest >= self.vocabulary_size_:
-            i = sequences.holder(largest)
-            raise ValueError(
-                f"token id {largest} in sequence {i} is outside the vocabulary of "
-                f"{self.vocabulary_size_}; map unknown tokens to 1, or set vocabulary_size."
-            )
+            rows = None if self.embedding is None else embedding_shape(self.embedding)[0]
+            given = self.vocabulary_size or rows
+            self.vocabulary_size_ = given or max(int(words.peak()) + 1, 2)
+        check_vocabulary(words, self.vocabulary_size_, "token", "vocabulary_size")
+        if characters:
+            spelling = sequences.with_values(sequences.values[:, 1:])
+            if reset:
+                given = self.character_vocabulary_size
+                self.character_vocabulary_size_ = given or max(int(spelling.peak()) + 1, 2)
+            size = self.character_vocabulary_size_
+            check_vocabulary(spelling, size, "character", "character_vocabulary_size")
 
     def _hold_out(self, samples: Samples, groups: Any, seed: int) -> tuple[Samples, Samples | None]:
         """Split off the validation part, drop what counts nothing, and weigh both parts."""
@@ -285,8 +300,9 @@ class RecurrentEstimator(
             "bidirectional": self._reads_both_ways(),
             "dropout": self.dropout,
             "pooling": None if self.return_sequences else pooling,
-            "embedding_dim": self.embedding_dim,
+            "embedding_dim": embedding_size(self),
             "vocabulary_size": getattr(self, "vocabulary_size_", None),
+            "character_vocabulary_size": getattr(self, "character_vocabulary_size_", None),
             "missing": "mask" if self.missing == "mask" else None,
             "time_channel": self._time_channel(),
             **spec_of_slots(self),
@@ -299,6 +315,9 @@ class RecurrentEstimator(
             network = SequenceNetwork.build(self._spec)
         if self.standardize and network.scaler is not None:
             network.scaler.set(*without_time(samples.moments(), self._spec["time_channel"]))
+        if self.embedding is not None and network.embedding is not None:
+            table = embedding_table(self.embedding, numpy_dtype(self.dtype))
+            network.embedding.set_vectors(torch.from_numpy(table))
         if network.irregular is not None:
             learn_times(network.irregular, self._inputs_of(samples))
         self._learn_scale(samples, network.head)

@@ -20,9 +20,11 @@ from skrnn._base import RecurrentEstimator
 from skrnn._fitted import by_sequence
 from skrnn._parameters import CONSTRAINTS, reads_forward_only
 from skrnn._stores import targets_beside
+from skrnn._streamed import streamed
 from skrnn._targets import LabelEncoding, Samples, check_labels, split_steps
 from skrnn._training import SequenceNetClassifier
 from skrnn.metrics import sequence_accuracy_score
+from skrnn.streaming import ClassifierStream
 
 HEAD_OF_LOSS = {"cross_entropy": "categorical", "crf": "crf"}
 
@@ -101,11 +103,37 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     vocabulary_size : int or None, default=None
         Number of token ids, the two reserved ones included. None takes the largest id of `fit`
-        plus one. Values in ``[2, inf)``. Only used with `embedding_dim`.
+        plus one, or the rows of `embedding`. Values in ``[2, inf)``. Only used with token ids.
+
+    embedding : array-like of shape (vocabulary_size, embedding_dim) or keyed vectors, default=None
+        Vectors that were learned elsewhere: X holds token ids, and row ``i`` is the vector that id
+        ``i`` starts from; row 0, of padding, counts as 0. They are copied and trained on. An object
+        with ``key_to_index`` and ``vectors``, as gensim's KeyedVectors, gives the ids from 2 on to
+        its words in order, as ``SequenceTokenizer(vocabulary=embedding)`` does, and its mean to
+        id 1. Clones share it. Read more in the :ref:`User Guide <pretrained_vectors>`.
 
     embedding_dropout : float, default=0.0
-        Probability of dropping a token everywhere in a batch, while training. Only used with
-        `embedding_dim`. Values in ``[0, 1)``.
+        Probability of dropping a token everywhere in a batch, while training. Only used with token
+        ids. Values in ``[0, 1)``.
+
+    word_dropout : float, default=0.0
+        Probability of reading a token as unknown (id 1), at each of its places, while training, so
+        that the vector of unknown tokens is learned. Only used with token ids. Values in
+        ``[0, 1)``.
+
+    character_encoder : {"lstm", "gru", "conv"} or None, default=None
+        With a name, every step of X holds the id of a word and then those of its characters,
+        padded with 0, as from ``SequenceTokenizer(max_characters=...)``; what is named reads the
+        characters, and its vector is put beside that of the word. Only used with token ids. Read
+        more in the :ref:`User Guide <characters>`.
+
+    character_dim : int, default=50
+        Size of the vector of a character, and of the state or the number of filters of
+        `character_encoder`. Values in ``[1, inf)``.
+
+    character_vocabulary_size : int or None, default=None
+        Number of ids of characters, the two reserved ones included. None takes the largest of
+        `fit` plus one. Values in ``[2, inf)``. Only used with `character_encoder`.
 
     frontend : {"conv", "patch", "auto"}, callable or None, default=None
         What the recurrent layers read instead of the time steps: ``"conv"``, the map of
@@ -120,7 +148,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     standardize : bool, default=True
         Bring every feature to mean 0 and standard deviation 1 inside the network, with the
-        statistics of the training part. Unused with `embedding_dim`.
+        statistics of the training part. Unused with token ids.
 
     missing : {"error", "mask"}, default="error"
         What NaN inside a sequence is: an error, or a missing value. With ``"mask"`` the network
@@ -180,7 +208,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
     augmentation : object with a method ``augment`` or ``mix``, list of such or None, default=None
         Changes the sequences of every training batch at random, as :class:`skrnn.nn.Jitter`,
         :class:`skrnn.nn.Scaling`, :class:`skrnn.nn.TimeWarp` and :class:`skrnn.nn.Mixup`; several
-        are applied one after the other. Not with `embedding_dim`. Read more in the
+        are applied one after the other. Not with token ids. Read more in the
         :ref:`User Guide <regularisation>`.
 
     weight_averaging : {"ema", "swa"} or None, default=None
@@ -305,7 +333,10 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         Names of the features, when X had names that are all strings.
 
     vocabulary_size_ : int
-        Number of token ids. Only with `embedding_dim`.
+        Number of token ids. Only with `embedding_dim` or `embedding`.
+
+    character_vocabulary_size_ : int
+        Number of ids of characters. Only with `character_encoder`.
 
     interrupted_ : bool
         Whether Ctrl-C ended the training; the last whole epoch is kept.
@@ -380,7 +411,12 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         attention_heads: int = 1,
         embedding_dim: int | None = None,
         vocabulary_size: int | None = None,
+        embedding: Any = None,
         embedding_dropout: float = 0.0,
+        word_dropout: float = 0.0,
+        character_encoder: str | None = None,
+        character_dim: int = 50,
+        character_vocabulary_size: int | None = None,
         frontend: str | Callable | None = None,
         return_sequences: bool = False,
         standardize: bool = True,
@@ -433,7 +469,12 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.attention_heads = attention_heads
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
+        self.embedding = embedding
         self.embedding_dropout = embedding_dropout
+        self.word_dropout = word_dropout
+        self.character_encoder = character_encoder
+        self.character_dim = character_dim
+        self.character_vocabulary_size = character_vocabulary_size
         self.frontend = frontend
         self.return_sequences = return_sequences
         self.standardize = standardize
@@ -679,6 +720,35 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
             return head.scores(raw).numpy()
         p = head.predict(raw).detach().clamp(min=torch.finfo(raw.dtype).tiny)
         return (p.logit(eps=1e-15) if self._encoding.multilabel else p.log()).numpy()
+
+    def stream(self, n_streams: int = 1) -> ClassifierStream:
+        """Answer while sequences are running, in constant time and memory per step.
+
+        Only of a network that reads forward: fit with ``bidirectional=False``, unless
+        ``return_sequences=True`` does so by itself, and with ``frontend=None``. Read more in the
+        :ref:`User Guide <streaming>`.
+
+        Parameters
+        ----------
+        n_streams : int, default=1
+            Number of sequences that are read side by side. Values in ``[1, inf)``.
+
+        Returns
+        -------
+        stream : skrnn.streaming.ClassifierStream
+            Its ``step`` reads a time step of each sequence and gives what `predict` gives for the
+            steps so far, with ``return_sequences=True`` for the newest of them. It keeps the
+            weights of now, whatever becomes of the estimator.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+
+        ValueError
+            If something stands against reading step by step; the message names it.
+        """
+        return ClassifierStream(streamed(self), n_streams)
 
     # -- what the base asks for ---------------------------------------------------------------
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-# More held-out values than this do not make quantiles noticeably better.
-MAX_VALUES = 1000
+from skrnn._numpy.calibration import MAX_VALUES, calibrated
 
 
 @dataclass(frozen=True)
@@ -41,41 +40,9 @@ class Residuals:
         return cls(raw[rows], target[rows])
 
     def quantiles(self, head: Any, raw: Tensor, alpha: NDArray) -> NDArray:
-        """Calibrated quantiles of shape (n, n_outputs, n_alpha), on the scale of the targets.
-
-        Lower levels are rounded down and upper levels up to the next observed error, which makes
-        a pair of them cover at least its share of exchangeable data.
-        """
-        errors = np.sort(self.target.numpy()[..., None] - _predicted(head, self.raw, alpha), axis=0)
-        n_values = len(errors)
-        exact = (n_values + 1) * alpha
-        rank = np.where(alpha < 0.5, np.floor(exact + 1e-9), np.ceil(exact - 1e-9)).astype(int)
-        rank = np.clip(rank, 1, n_values) - 1
-        shift = np.take_along_axis(errors, rank[None, None, :], axis=0)[0]
-        shifted = _predicted(head, raw, alpha) + shift
-        # Levels move by different amounts: sorting keeps them in order.
-        order = np.argsort(alpha, kind="stable")
-        shifted[..., order] = np.sort(shifted[..., order], axis=-1)
-        return shifted
-
-
-def values_needed(alpha: NDArray) -> int:
-    """Fewest held-out values from which all these levels can be calibrated.
-
-    Parameters
-    ----------
-    alpha : ndarray of shape (n_alpha,)
-        Levels in ``(0, 1)``.
-
-    Returns
-    -------
-    n_values : int
-        With fewer, the largest error seen stands in for the exact bound, which is infinite: the
-        quantile is taken over the errors and infinity (R. Tibshirani et al., "Conformal Prediction
-        Under Covariate Shift", 2019, lemma 1).
-    """
-    tail = float(np.minimum(alpha, 1 - alpha).min())
-    return int(np.ceil((1 - 1e-9) / tail)) - 1
+        """Calibrated quantiles of shape (n, n_outputs, n_alpha), on the scale of the targets."""
+        errors = self.target.numpy()[..., None] - _predicted(head, self.raw, alpha)
+        return calibrated(errors, _predicted(head, raw, alpha), alpha)
 
 
 def _predicted(head: Any, raw: Tensor, alpha: NDArray) -> NDArray:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from skrnn.nn import CELLS, FRONTENDS, OBSERVING_CELLS, POOLINGS
+from skrnn._vectors import embedding_shape
+from skrnn.nn import CELLS, CHARACTER_ENCODERS, FRONTENDS, OBSERVING_CELLS, POOLINGS
 from skrnn.nn.specs import DTYPES
 
 CONSTRAINTS: dict[str, Any] = {
@@ -29,10 +30,15 @@ CONSTRAINTS: dict[str, Any] = {
     "weight_dropout": [Interval(Real, 0, 1, closed="left")],
     "memory_steps": [Interval(Integral, 2, None, closed="left"), None],
     "embedding_dropout": [Interval(Real, 0, 1, closed="left")],
+    "word_dropout": [Interval(Real, 0, 1, closed="left")],
     "pooling": [StrOptions(set(POOLINGS)), tuple, list],
     "attention_heads": [Interval(Integral, 1, None, closed="left")],
     "embedding_dim": [Interval(Integral, 1, None, closed="left"), None],
     "vocabulary_size": [Interval(Integral, 2, None, closed="left"), None],
+    "embedding": ["array-like", HasMethods(["__getitem__"]), None],
+    "character_encoder": [StrOptions(set(CHARACTER_ENCODERS)), None],
+    "character_dim": [Interval(Integral, 1, None, closed="left")],
+    "character_vocabulary_size": [Interval(Integral, 2, None, closed="left"), None],
     "frontend": [StrOptions({*FRONTENDS, "auto"}), callable, None],
     "return_sequences": ["boolean"],
     "standardize": ["boolean"],
@@ -142,18 +148,20 @@ class NetParamsMixin:
 
 
 class AcceleratorMixin:
-    """The parameter ``accelerator``, which stands for processes that run now.
+    """The parameters ``accelerator`` and ``embedding``, which clones share.
 
-    Clones share it. Pickles and other copies come back without one: theirs are other processes.
+    An accelerator stands for processes that run now. Pickles and other copies come back without
+    one: theirs are other processes. An embedding is large, and only ever read.
     """
 
     accelerator: Any
+    embedding: Any
 
     def __sklearn_clone__(self) -> Any:
         bare = object.__new__(type(self))
-        bare.__dict__.update(self.__dict__, accelerator=None)
+        bare.__dict__.update(self.__dict__, accelerator=None, embedding=None)
         twin = BaseEstimator.__sklearn_clone__(bare)
-        twin.accelerator = self.accelerator
+        twin.accelerator, twin.embedding = self.accelerator, self.embedding
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
@@ -171,6 +179,15 @@ class AcceleratorMixin:
                 stacklevel=2,
             )
             params["validation_split"] = None
+        if params.get("embedding") is not None:
+            warnings.warn(
+                "embedding is not written to a file, which holds the vectors that were learned; "
+                "what is loaded has embedding=None and, for fitting anew, the sizes of it.",
+                UserWarning,
+                stacklevel=2,
+            )
+            rows, size = embedding_shape(params["embedding"])
+            params |= {"embedding": None, "vocabulary_size": rows, "embedding_dim": size}
         return params
 
 
@@ -223,6 +240,7 @@ def check_combinations(estimator: Any) -> None:
         _check_whole_sequences(estimator)
     _check_frontend(estimator)
     _check_augmentation(estimator)
+    _check_tokens(estimator)
     _check_decay(estimator)
     _check_irregular(estimator)
     schedule = estimator.lr_schedule
@@ -292,11 +310,10 @@ def _check_augmentation(estimator: Any) -> None:
     given = estimator.augmentation
     if given is None:
         return
-    if estimator.embedding_dim is not None:
+    if reads_tokens(estimator):
         raise ValueError(
-            "augmentation changes numbers, and embedding_dim="
-            f"{estimator.embedding_dim} says that X holds token ids; use augmentation=None and, "
-            "for example, embedding_dropout."
+            f"augmentation changes numbers, and {_name_of_tokens(estimator)} says that X holds "
+            "token ids; use augmentation=None and, for example, embedding_dropout."
         )
     several = given if isinstance(given, list | tuple) else [given]
     for one in several:
@@ -332,6 +349,43 @@ def _check_mixing(estimator: Any, mixing: list[Any]) -> None:
         )
 
 
+def reads_tokens(estimator: Any) -> bool:
+    """Whether the parameters say that X holds token ids."""
+    return estimator.embedding_dim is not None or estimator.embedding is not None
+
+
+def _name_of_tokens(estimator: Any) -> str:
+    """What says that X holds token ids."""
+    given = estimator.embedding_dim
+    return f"embedding_dim={given}" if estimator.embedding is None else "embedding"
+
+
+def embedding_size(estimator: Any) -> int | None:
+    """Size of the vector of a token; None where X holds numbers."""
+    if estimator.embedding is None:
+        return estimator.embedding_dim
+    return embedding_shape(estimator.embedding)[1]
+
+
+def _check_tokens(estimator: Any) -> None:
+    encoder = estimator.character_encoder
+    if encoder is not None and not reads_tokens(estimator):
+        raise ValueError(
+            f"character_encoder={encoder!r} reads characters beside the ids of words, and X holds "
+            "numbers as long as embedding_dim and embedding are None; set embedding_dim."
+        )
+    if estimator.embedding is None:
+        return
+    shape = embedding_shape(estimator.embedding)
+    for name, size in zip(("vocabulary_size", "embedding_dim"), shape, strict=True):
+        given = getattr(estimator, name)
+        if given not in (None, size):
+            raise ValueError(
+                f"{name}={given} does not go with embedding, which holds {shape[0]} vectors of "
+                f"size {shape[1]} (ids 0 and 1 included); leave {name} at None."
+            )
+
+
 def _check_decay(estimator: Any) -> None:
     """Check what does not go with a cell that decays between observations."""
     cell = estimator.cell
@@ -361,10 +415,10 @@ def _check_irregular(estimator: Any) -> None:
     }
     for name in (name for name, is_asked in asked.items() if is_asked):
         value = getattr(estimator, name)
-        if estimator.embedding_dim is not None:
+        if reads_tokens(estimator):
             raise ValueError(
-                f"{name}={value!r} is for numbers, and embedding_dim={estimator.embedding_dim} "
-                "says that X holds token ids; leave one of them at its default."
+                f"{name}={value!r} is for numbers, and {_name_of_tokens(estimator)} says that X "
+                "holds token ids; leave one of them at its default."
             )
         given = estimator.augmentation
         for one in given if isinstance(given, list | tuple) else [given]:
@@ -378,7 +432,8 @@ def _check_irregular(estimator: Any) -> None:
 def spec_of_slots(estimator: Any) -> dict[str, Any]:
     """Say what an estimator asks for beyond cells, layers and pooling, as in a spec."""
     names = ["input_dropout", "recurrent_dropout", "weight_dropout", "embedding_dropout"]
-    others = ["attention_heads", "memory_steps"]
+    others = ["word_dropout", "attention_heads", "memory_steps"]
+    others += ["character_encoder", "character_dim"]
     values = {name: getattr(estimator, name) for name in [*names, *others]}
     return {**frontend_spec(estimator), **values}
 
@@ -397,7 +452,7 @@ def resolve_frontend(estimator: Any, lengths: NDArray[np.integer]) -> dict[str, 
             or reads_forward_only(estimator.cell)
             or estimator.return_sequences
             or estimator.tbptt_steps is not None
-            or estimator.embedding_dim is not None
+            or reads_tokens(estimator)
         )
         # Processes that share a batch have no statistics of the whole of it.
         several = getattr(estimator.accelerator, "num_processes", 1) > 1

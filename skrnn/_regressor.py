@@ -15,13 +15,16 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skrnn._base import RecurrentEstimator
-from skrnn._conformal import MAX_VALUES, Residuals, values_needed
+from skrnn._conformal import Residuals
+from skrnn._numpy.calibration import complaint, levels_of
 from skrnn._parameters import CONSTRAINTS
 from skrnn._sequences import Layout
 from skrnn._stores import targets_beside
+from skrnn._streamed import streamed
 from skrnn._targets import Samples, TargetScaling, check_numbers
 from skrnn._training import SequenceNetRegressor
 from skrnn.metrics import sequence_r2_score
+from skrnn.streaming import RegressorStream
 
 LOSSES = (
     "squared_error",
@@ -108,11 +111,37 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
 
     vocabulary_size : int or None, default=None
         Number of token ids, the two reserved ones included. None takes the largest id of `fit`
-        plus one. Values in ``[2, inf)``. Only used with `embedding_dim`.
+        plus one, or the rows of `embedding`. Values in ``[2, inf)``. Only used with token ids.
+
+    embedding : array-like of shape (vocabulary_size, embedding_dim) or keyed vectors, default=None
+        Vectors that were learned elsewhere: X holds token ids, and row ``i`` is the vector that id
+        ``i`` starts from; row 0, of padding, counts as 0. They are copied and trained on. An object
+        with ``key_to_index`` and ``vectors``, as gensim's KeyedVectors, gives the ids from 2 on to
+        its words in order, as ``SequenceTokenizer(vocabulary=embedding)`` does, and its mean to
+        id 1. Clones share it. Read more in the :ref:`User Guide <pretrained_vectors>`.
 
     embedding_dropout : float, default=0.0
-        Probability of dropping a token everywhere in a batch, while training. Only used with
-        `embedding_dim`. Values in ``[0, 1)``.
+        Probability of dropping a token everywhere in a batch, while training. Only used with token
+        ids. Values in ``[0, 1)``.
+
+    word_dropout : float, default=0.0
+        Probability of reading a token as unknown (id 1), at each of its places, while training, so
+        that the vector of unknown tokens is learned. Only used with token ids. Values in
+        ``[0, 1)``.
+
+    character_encoder : {"lstm", "gru", "conv"} or None, default=None
+        With a name, every step of X holds the id of a word and then those of its characters,
+        padded with 0, as from ``SequenceTokenizer(max_characters=...)``; what is named reads the
+        characters, and its vector is put beside that of the word. Only used with token ids. Read
+        more in the :ref:`User Guide <characters>`.
+
+    character_dim : int, default=50
+        Size of the vector of a character, and of the state or the number of filters of
+        `character_encoder`. Values in ``[1, inf)``.
+
+    character_vocabulary_size : int or None, default=None
+        Number of ids of characters, the two reserved ones included. None takes the largest of
+        `fit` plus one. Values in ``[2, inf)``. Only used with `character_encoder`.
 
     frontend : {"conv", "patch", "auto"}, callable or None, default=None
         What the recurrent layers read instead of the time steps: ``"conv"``, the map of
@@ -127,7 +156,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
 
     standardize : bool, default=True
         Bring every feature to mean 0 and standard deviation 1 inside the network, with the
-        statistics of the training part. Unused with `embedding_dim`.
+        statistics of the training part. Unused with token ids.
 
     missing : {"error", "mask"}, default="error"
         What NaN inside a sequence is: an error, or a missing value. With ``"mask"`` the network
@@ -187,7 +216,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
     augmentation : object with a method ``augment`` or ``mix``, list of such or None, default=None
         Changes the sequences of every training batch at random, as :class:`skrnn.nn.Jitter`,
         :class:`skrnn.nn.Scaling`, :class:`skrnn.nn.TimeWarp` and :class:`skrnn.nn.Mixup`; several
-        are applied one after the other. Not with `embedding_dim`. Read more in the
+        are applied one after the other. Not with token ids. Read more in the
         :ref:`User Guide <regularisation>`.
 
     weight_averaging : {"ema", "swa"} or None, default=None
@@ -315,7 +344,10 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         Names of the features, when X had names that are all strings.
 
     vocabulary_size_ : int
-        Number of token ids. Only with `embedding_dim`.
+        Number of token ids. Only with `embedding_dim` or `embedding`.
+
+    character_vocabulary_size_ : int
+        Number of ids of characters. Only with `character_encoder`.
 
     interrupted_ : bool
         Whether Ctrl-C ended the training; the last whole epoch is kept.
@@ -393,7 +425,12 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         attention_heads: int = 1,
         embedding_dim: int | None = None,
         vocabulary_size: int | None = None,
+        embedding: Any = None,
         embedding_dropout: float = 0.0,
+        word_dropout: float = 0.0,
+        character_encoder: str | None = None,
+        character_dim: int = 50,
+        character_vocabulary_size: int | None = None,
         frontend: str | Callable | None = None,
         return_sequences: bool = False,
         standardize: bool = True,
@@ -447,7 +484,12 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         self.attention_heads = attention_heads
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
+        self.embedding = embedding
         self.embedding_dropout = embedding_dropout
+        self.word_dropout = word_dropout
+        self.character_encoder = character_encoder
+        self.character_dim = character_dim
+        self.character_vocabulary_size = character_vocabulary_size
         self.frontend = frontend
         self.return_sequences = return_sequences
         self.standardize = standardize
@@ -636,14 +678,11 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
             With ``calibrate=True``, if no sequences were held out to calibrate with, or fewer than
             ``2 / (1 - coverage) - 1``. Such intervals cover less than asked, often by far.
         """
-        levels = np.atleast_1d(np.asarray(coverage, dtype=np.float64))
-        if ((levels <= 0) | (levels >= 1)).any():
-            raise ValueError(f"coverage must lie in (0, 1), got {coverage!r}.")
+        both = levels_of(coverage)
         raw, sequences = self._run(X)
-        both = np.concatenate([(1 - levels) / 2, (1 + levels) / 2])
         bounds = self._quantiles(raw, both)
         self._warn_calibration(both, "intervals", f"coverage={coverage}")
-        bounds = bounds.reshape(*bounds.shape[:-1], 2, len(levels))
+        bounds = bounds.reshape(*bounds.shape[:-1], 2, len(both) // 2)
         if np.ndim(coverage) == 0:
             bounds = bounds[..., 0]
         bounds = bounds[:, 0] if self._y_is_1d else bounds
@@ -675,6 +714,35 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
             true = self._true_steps(X, y)
             return float(sequence_r2_score(true, self.predict(X), sample_weight=sample_weight))
         return super().score(X, y, sample_weight=sample_weight)
+
+    def stream(self, n_streams: int = 1) -> RegressorStream:
+        """Answer while sequences are running, in constant time and memory per step.
+
+        Only of a network that reads forward: fit with ``bidirectional=False``, unless
+        ``return_sequences=True`` does so by itself, and with ``frontend=None``. Read more in the
+        :ref:`User Guide <streaming>`.
+
+        Parameters
+        ----------
+        n_streams : int, default=1
+            Number of sequences that are read side by side. Values in ``[1, inf)``.
+
+        Returns
+        -------
+        stream : skrnn.streaming.RegressorStream
+            Its ``step`` reads a time step of each sequence and gives what `predict` gives for the
+            steps so far, with ``return_sequences=True`` for the newest of them. It keeps the
+            weights of now, whatever becomes of the estimator.
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator is not fitted.
+
+        ValueError
+            If something stands against reading step by step; the message names it.
+        """
+        return RegressorStream(streamed(self), n_streams)
 
     # -- what the base asks for ---------------------------------------------------------------
 
@@ -765,31 +833,11 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
 
     def _warn_calibration(self, alpha: NDArray, what: str, asked: str) -> None:
         """Warn where nothing, or too little, was held out to calibrate these levels with."""
-        needed = values_needed(alpha) if len(alpha) else 0
-        if not self.calibrate or self.n_calibration_ >= max(needed, 1):
-            return
-        if self.n_calibration_ == 0:
-            message = (
-                f"these {what} are the network's own and were not calibrated, because no sequences "
-                "were held out; on small data they cover far less than they claim. Fit with "
-                "early_stopping=True or validation_split=..., or take them as they are with "
-                "calibrate=False."
-            )
-        else:
-            message = (
-                f"{asked} needs {needed} held-out sequences and there are {self.n_calibration_}; "
-                f"the largest errors seen stand in for the outermost {what}, which may cover less "
-                f"than asked. {_way_out(needed)}"
-            )
-        warnings.warn(message, UserWarning, stacklevel=3)
+        message = complaint(self.n_calibration_, alpha, what, asked)
+        if self.calibrate and message is not None:
+            warnings.warn(message, UserWarning, stacklevel=3)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
-
-
-def _way_out(needed: int) -> str:
-    if needed > MAX_VALUES:
-        return f"At most {MAX_VALUES} are used, so ask for less."
-    return "Hold out more with validation_fraction or validation_split, or ask for less."

@@ -266,8 +266,8 @@ class Sequences(Layout):
         return max(float(self.values.max(initial=0)), -float(self.values.min(initial=0)))
 
     def holder(self, value: float) -> int:
-        """First sequence that holds `value` in its only feature."""
-        return self.find(self.values[:, 0] == value)[0]
+        """First sequence that holds `value`."""
+        return self.find((self.values == value).any(axis=1))[0]
 
     def with_values(self, values: NDArray) -> Sequences:
         """Return the same sequences with other values per step, and possibly other features."""

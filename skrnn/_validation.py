@@ -41,6 +41,7 @@ def validate_sequences(
     allow_nan: bool = False,
     allow_empty: bool = False,
     tokens: bool = False,
+    characters: bool = False,
     scale_warning: bool = False,
     stored: bool = False,
     keep_targets: bool = False,
@@ -75,6 +76,10 @@ def validate_sequences(
 
     tokens : bool, default=False
         X holds token ids; trailing zeros are padding and values become integers.
+
+    characters : bool, default=False
+        Every step is a token id and ids of the characters of the token. Only with `tokens`, and
+        without `stored`.
 
     scale_warning : bool, default=False
         Warn when values are so large that a network without scaling cannot read them.
@@ -113,34 +118,37 @@ def validate_sequences(
         )
     sequences: AnySequences
     if store is None:
-        sequences = _from_memory(estimator, X, reset, exact, n_channels, tokens)
+        n_ids = (n_channels or 1) if characters else 1
+        sequences = _from_memory(estimator, X, reset, exact, n_channels, n_ids if tokens else 0)
         if time_channel is not None:
             sequences = _timed(sequences, time_channel, dtype)
         _check_finite(sequences, name, dtype, allow_nan, masks=hasattr(estimator, "missing"))
-        sequences = _as_tokens(sequences) if tokens else sequences
+        sequences = _as_tokens(sequences, characters=characters) if tokens else sequences
     else:
         if store.form == "rows" and not _reads_any_width(estimator, reset):
             validate_data(estimator, X, reset=reset, skip_check_array=True)
         sequences = _read_through(store, name, dtype, allow_nan, tokens, time_channel)
     _check_lengths(sequences, allow_empty, reset)
-    _check_features(estimator, sequences, reset)
+    _check_features(estimator, sequences, reset, tokens)
     if scale_warning:
         _warn_scale(sequences)
     return sequences
 
 
 def _from_memory(
-    estimator: Any, X: Any, reset: bool, dtype: Any, n_channels: int | None, tokens: bool
+    estimator: Any, X: Any, reset: bool, dtype: Any, n_channels: int | None, n_ids: int
 ) -> Sequences:
+    """Read X as a whole; with `n_ids`, a 2-D X holds so many ids per step."""
     sequences = to_sequences(X, type(estimator).__name__, dtype)
     if isinstance(sequences, Sequences):
         return sequences
     with naming_the_column(sequences):
-        if tokens and isinstance(sequences, Windows):
+        if n_ids and isinstance(sequences, Windows):
             return windows_to_sequences(sequences, dtype)
-        if tokens:
+        if n_ids:
             ids = check_array(sequences, dtype=dtype, ensure_all_finite=False, input_name="X")
-            return Sequences.from_padded(ids[:, :, None])
+            n_steps = folded(ids.shape[1], n_ids)
+            return Sequences.from_padded(ids.reshape(len(ids), n_steps, n_ids))
         return _from_2d(estimator, sequences, reset, dtype, n_channels)
 
 
@@ -187,22 +195,21 @@ def _read_through(
     return StoredSequences(store, samples, joined, largest, largest_in, tokens, channel)
 
 
-def _as_tokens(sequences: Sequences, first: int = 0) -> Sequences:
-    """Cast ids to integers and cut the zeros at the end of each sequence."""
-    if sequences.n_features != 1:
-        raise ValueError(
-            f"token sequences have one id per step, got {sequences.n_features} features."
-        )
-    ids = sequences.values[:, 0]
-    wrong = (ids < 0) | (ids != np.floor(ids))
+def _as_tokens(sequences: Sequences, first: int = 0, characters: bool = False) -> Sequences:
+    """Cast ids to integers and cut the steps with id 0 at the end of each sequence."""
+    _check_width(sequences.n_features, characters)
+    values = sequences.values
+    wrong = ((values < 0) | (values != np.floor(values))).any(axis=1)
     if wrong.any():
         i, step = sequences.find(wrong)
+        row = sequences[i][step]
+        column = int(np.argmax((row < 0) | (row != np.floor(row))))
         raise ValueError(
-            f"token id {sequences[i][step, 0]:g} in sequence {first + i} is no id; ids are whole "
-            "numbers >= 0, with 0 for padding and 1 for unknown."
+            f"{'character' if column else 'token'} id {row[column]:g} in sequence {first + i} is "
+            "no id; ids are whole numbers >= 0, with 0 for padding and 1 for unknown."
         )
-    if ids.all():
-        return sequences.with_values(ids.astype(np.int64)[:, None])
+    if values[:, 0].all():
+        return sequences.with_values(values.astype(np.int64))
     sequences = sequences.packed()
     ids = sequences.values[:, 0]
     position = np.arange(len(ids)) + 1
@@ -210,9 +217,54 @@ def _as_tokens(sequences: Sequences, first: int = 0) -> Sequences:
     owner = np.repeat(np.arange(len(sequences)), sequences.lengths)
     np.maximum.at(last, owner, np.where(ids != 0, position - sequences.offsets[:-1][owner], 0))
     keep = position - sequences.offsets[:-1][owner] <= last[owner]
-    values = ids[keep].astype(np.int64)[:, None]
-    cut = Sequences.from_lengths(values, last, sequences.form, sequences.width)
+    kept = sequences.values[keep].astype(np.int64)
+    cut = Sequences.from_lengths(kept, last, sequences.form, sequences.width)
     return replace(cut, feature_names=sequences.feature_names)
+
+
+def _check_width(n_features: int, characters: bool) -> None:
+    if characters and n_features < 2:
+        raise ValueError(
+            "with character_encoder every step holds the id of a token and ids of its characters, "
+            f"got {n_features} id per step; make them with SequenceTokenizer(max_characters=...), "
+            "or set character_encoder=None."
+        )
+    if not characters and n_features != 1:
+        raise ValueError(
+            f"token sequences have one id per step, got {n_features} features; set "
+            "character_encoder if they are ids of characters after that of the token."
+        )
+
+
+def check_vocabulary(sequences: AnySequences, size: int, what: str, parameter: str) -> None:
+    """Check that no id is outside a vocabulary.
+
+    Parameters
+    ----------
+    sequences : Sequences or StoredSequences
+        Ids.
+
+    size : int
+        Number of ids there are.
+
+    what : str
+        What they are ids of.
+
+    parameter : str
+        What sets the number.
+
+    Raises
+    ------
+    ValueError
+        If there are others.
+    """
+    largest = int(sequences.peak())
+    if largest >= size:
+        i = sequences.holder(largest)
+        raise ValueError(
+            f"{what} id {largest} in sequence {i} is outside the vocabulary of {size}; map unknown "
+            f"{what}s to 1, or set {parameter}."
+        )
 
 
 def _warn_scale(sequences: AnySequences) -> None:
@@ -306,14 +358,14 @@ def _faults(values: NDArray, allow_nan: bool) -> NDArray[np.bool_]:
     return np.isinf(values) if allow_nan else ~np.isfinite(values)
 
 
-def _check_features(estimator: Any, sequences: AnySequences, reset: bool) -> None:
+def _check_features(estimator: Any, sequences: AnySequences, reset: bool, tokens: bool) -> None:
     n_features = sequences.n_features
     if reset:
         estimator._fitted_on = sequences.form
         estimator.n_channels_in_ = n_features
         estimator._saw_one_step = bool((sequences.lengths == 1).any())
         longest = int(sequences.lengths.max())
-        if n_features > _AXIS_ORDER_RATIO * longest > 0:
+        if n_features > _AXIS_ORDER_RATIO * longest > 0 and not tokens:
             warnings.warn(
                 f"X has {n_features} features but at most {longest} time steps. The axis order is "
                 "(n_samples, n_timesteps, n_features); swap the last two axes if yours differs.",

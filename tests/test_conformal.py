@@ -9,7 +9,8 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm
 
-from skrnn._conformal import MAX_VALUES, Residuals, values_needed
+from skrnn._conformal import Residuals
+from skrnn._numpy.calibration import MAX_VALUES, values_needed
 
 
 class PointHead:

@@ -21,6 +21,7 @@ MODULES = [
     "skrnn.nn",
     "skrnn.preprocessing",
     "skrnn.sktime",
+    "skrnn.streaming",
     "skrnn.testing",
 ]
 

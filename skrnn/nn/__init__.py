@@ -15,12 +15,15 @@ from skrnn.nn.decoders import DECODERS, Decoder, DenseDecoder, SegmentDecoder
 from skrnn.nn.encoder import RecurrentEncoder
 from skrnn.nn.forecast import Forecast, ForecastNetwork
 from skrnn.nn.frontends import (
+    CHARACTER_ENCODERS,
     FRONTENDS,
+    CharacterEncoder,
     ConvFrontend,
     Frontend,
     FrontendLike,
     PatchFrontend,
     TokenEmbedding,
+    WordCharacterEmbedding,
     make_frontend,
 )
 from skrnn.nn.grud import GRUDLayer
@@ -61,6 +64,7 @@ from skrnn.nn.windows import SCALINGS, WindowScaler, last_observed
 
 __all__ = [
     "CELLS",
+    "CHARACTER_ENCODERS",
     "DECODERS",
     "DEFAULT_QUANTILES",
     "FRONTENDS",
@@ -74,6 +78,7 @@ __all__ = [
     "CategoricalHead",
     "CellLayer",
     "CellLike",
+    "CharacterEncoder",
     "ConvFrontend",
     "CovariateEmbedding",
     "Decoder",
@@ -118,6 +123,7 @@ __all__ = [
     "TorchLayer",
     "ValidSteps",
     "WindowScaler",
+    "WordCharacterEmbedding",
     "check_lengths",
     "drawn_from",
     "generator_of_thread",

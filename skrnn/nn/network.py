@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skrnn.nn.encoder import RecurrentEncoder
-from skrnn.nn.frontends import Frontend, TokenEmbedding
+from skrnn.nn.frontends import Frontend, TokenEmbedding, WordCharacterEmbedding
 from skrnn.nn.heads import Head, make_head
 from skrnn.nn.irregular import IrregularInput
 from skrnn.nn.layers import EncoderState, State
@@ -39,7 +39,7 @@ class SequenceNetwork(nn.Module):
     scaler : FeatureScaler or None, default=None
         Applied to the input first.
 
-    embedding : TokenEmbedding or None, default=None
+    embedding : TokenEmbedding, WordCharacterEmbedding or None, default=None
         Makes numbers of token ids.
 
     frontend : Frontend or None, default=None
@@ -85,7 +85,7 @@ class SequenceNetwork(nn.Module):
         pooling: Pooling | None,
         head: Head,
         scaler: FeatureScaler | None = None,
-        embedding: TokenEmbedding | None = None,
+        embedding: TokenEmbedding | WordCharacterEmbedding | None = None,
         frontend: Frontend | None = None,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
@@ -117,10 +117,12 @@ class SequenceNetwork(nn.Module):
         spec : mapping
             `n_features`, `head` (a name in `HEADS` or a head class) and `n_outputs`, and what
             differs from the defaults among `cell`, `hidden_size`, `num_layers`, `nonlinearity`,
-            `bidirectional`, `dropout`, `input_dropout`, `embedding_dropout`, `recurrent_dropout`,
-            `weight_dropout`, `memory_steps`, `label_smoothing`, `pooling` (None: one output per
-            time step) with `attention_heads`, `embedding_dim` with `vocabulary_size` (None: the
-            input holds numbers, not token ids),
+            `bidirectional`, `dropout`, `input_dropout`, `embedding_dropout`, `word_dropout`,
+            `recurrent_dropout`, `weight_dropout`, `memory_steps`, `label_smoothing`, `pooling`
+            (None: one output per time step) with `attention_heads`, `embedding_dim` with
+            `vocabulary_size` (None: the input holds numbers, not token ids),
+            `character_encoder` (None, or a name in `CHARACTER_ENCODERS`) with `character_dim` and
+            `character_vocabulary_size`,
             `missing` ("mask": NaN is a missing value, see :class:`IrregularInput`; None: there is
             none), `time_channel` (the feature that holds time stamps, or None),
             `frontend` (None, a name in `FRONTENDS` or a class) with `frontend_stride` (None: its

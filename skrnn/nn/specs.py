@@ -28,6 +28,7 @@ class NetworkSpec(TypedDict):
     dropout: float
     input_dropout: float
     embedding_dropout: float
+    word_dropout: float
     recurrent_dropout: float
     weight_dropout: float
     memory_steps: int | None
@@ -36,6 +37,9 @@ class NetworkSpec(TypedDict):
     attention_heads: int
     embedding_dim: int | None
     vocabulary_size: int | None
+    character_encoder: str | None
+    character_dim: int
+    character_vocabulary_size: int | None
     missing: str | None
     time_channel: int | None
     frontend: FrontendLike | None
@@ -55,6 +59,7 @@ NETWORK_DEFAULTS: dict[str, object] = {
     "dropout": 0.0,
     "input_dropout": 0.0,
     "embedding_dropout": 0.0,
+    "word_dropout": 0.0,
     "recurrent_dropout": 0.0,
     "weight_dropout": 0.0,
     "memory_steps": None,
@@ -63,6 +68,9 @@ NETWORK_DEFAULTS: dict[str, object] = {
     "attention_heads": 1,
     "embedding_dim": None,
     "vocabulary_size": None,
+    "character_encoder": None,
+    "character_dim": 50,
+    "character_vocabulary_size": None,
     "missing": None,
     "time_channel": None,
     "frontend": None,

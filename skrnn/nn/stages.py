@@ -1,14 +1,20 @@
 """Stages: what comes before the recurrent layers of a network, made from its specification."""
 
 from skrnn.nn.cells import OBSERVING_CELLS
-from skrnn.nn.frontends import Frontend, TokenEmbedding, make_frontend
+from skrnn.nn.frontends import (
+    CharacterEncoder,
+    Frontend,
+    TokenEmbedding,
+    WordCharacterEmbedding,
+    make_frontend,
+)
 from skrnn.nn.irregular import IrregularInput
 from skrnn.nn.specs import NetworkSpec
 
 __all__ = ["embedding_of", "frontend_of", "irregular_of"]
 
 
-def embedding_of(full: NetworkSpec) -> TokenEmbedding | None:
+def embedding_of(full: NetworkSpec) -> TokenEmbedding | WordCharacterEmbedding | None:
     """Make the embedding of token ids; None where the input holds numbers.
 
     Parameters
@@ -18,20 +24,33 @@ def embedding_of(full: NetworkSpec) -> TokenEmbedding | None:
 
     Returns
     -------
-    TokenEmbedding or None
+    TokenEmbedding, WordCharacterEmbedding or None
         With random weights.
 
     Raises
     ------
     ValueError
-        If the number of ids is missing.
+        If a number of ids is missing, or characters come without words.
     """
     if full["embedding_dim"] is None:
+        if full["character_encoder"] is not None:
+            raise ValueError("character_encoder needs embedding_dim, the size of a word's vector.")
         return None
     if full["vocabulary_size"] is None:
         raise ValueError("embedding_dim needs vocabulary_size, the number of token ids.")
-    drops = full["dropout"], full["embedding_dropout"]
-    return TokenEmbedding(full["vocabulary_size"], full["embedding_dim"], *drops)
+    drops = full["dropout"], full["embedding_dropout"], full["word_dropout"]
+    words = TokenEmbedding(full["vocabulary_size"], full["embedding_dim"], *drops)
+    if full["character_encoder"] is None:
+        return words
+    if full["character_vocabulary_size"] is None:
+        raise ValueError("character_encoder needs character_vocabulary_size, the number of ids.")
+    characters = CharacterEncoder(
+        full["character_vocabulary_size"],
+        full["character_dim"],
+        full["character_encoder"],
+        dropout=full["dropout"],
+    )
+    return WordCharacterEmbedding(words, characters)
 
 
 def irregular_of(full: NetworkSpec) -> IrregularInput | None:

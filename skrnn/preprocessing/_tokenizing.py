@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin, _fit_context
-from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skrnn._persistence import FileMixin
+from skrnn.preprocessing._analyzing import (
+    build_analyzer,
+    ordered,
+    preprocessed,
+    read_documents,
+)
+from skrnn.preprocessing._known_vectors import table_of_vectors
+from skrnn.preprocessing._spelling import count_characters, spell
 
 PADDING_ID = 0
 UNKNOWN_ID = 1
@@ -35,15 +42,17 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
     analyzer : {"word", "char", "char_wb", "tokens"} or callable, default="word"
         What a token is: a word, a character, a character within a word, or, with "tokens", each
         item of documents that are lists of hashable tokens already. A callable gets one document
-        and returns its tokens. "tokens" and a callable make no use of the parameters from
-        `ngram_range` to `stop_words`.
+        and returns its tokens. A callable makes no use of the parameters from `ngram_range` to
+        `stop_words`, and "tokens" only of `lowercase`, `preprocessor` and
+        `strip_accents`.
 
     ngram_range : tuple of two ints, default=(1, 1)
         Smallest and largest number of words or characters in a token. Ranges of more than one
         size list all tokens of a size before those of the next.
 
-    lowercase : bool, default=True
-        Convert to lower case first.
+    lowercase : bool or "auto", default="auto"
+        Convert to lower case first. "auto" does so with texts and leaves tokens that are given as
+        they are.
 
     token_pattern : str, default=r"(?u)\b\w\w+\b"
         Regular expression of a word. The default drops words of one character;
@@ -54,13 +63,18 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
 
     preprocessor : callable or None, default=None
         Replaces the conversion to lower case and the stripping of accents: gets and returns a
-        text.
+        text, or a token with ``analyzer="tokens"``.
 
     strip_accents : {"ascii", "unicode"}, callable or None, default=None
         How to remove accents.
 
     stop_words : "english", list of str or None, default=None
         Words to leave out.
+
+    vocabulary : list of tokens, mapping of token to id or None, default=None
+        Known tokens, which get the ids from 2 on in the order of the list; a mapping, such as the
+        `vocabulary_` of another tokenizer, gives these ids. None learns them from the documents.
+        Not with `max_features` and `min_df`.
 
     max_features : int or None, default=None
         Size of the vocabulary without the two special ids, in `[1, inf)`: the most frequent tokens
@@ -76,6 +90,13 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
     truncating : {"post", "pre"}, default="post"
         Where a long sequence loses tokens: at its end or at its start.
 
+    max_characters : int or None, default=None
+        With a number, in `[1, inf)`, every token is followed by the ids of so many of its
+        characters, for the `character_encoder` of an estimator. A longer token loses characters in
+        its middle, a shorter one is filled up with 0. With ``analyzer="tokens"`` they are those of
+        the token as it was given: ids of words may ignore the case that characters tell. Not with
+        the analyzers of characters.
+
     handle_unknown : {"ignore", "warn", "error"}, default="ignore"
         What happens to a token that is not in the vocabulary: it becomes id 1 silently, the same
         with one warning per call that says how many there are, or an error that names the first.
@@ -89,6 +110,13 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
     vocabulary_size_ : int
         Number of ids including the two special ones: `vocabulary_size` for an estimator.
 
+    characters_ : dict of str to int
+        Id of each character, from 2 on. Only with `max_characters`.
+
+    character_vocabulary_size_ : int
+        Number of ids of characters including the two special ones: `character_vocabulary_size` for
+        an estimator. Only with `max_characters`.
+
     See Also
     --------
     sklearn.feature_extraction.text.CountVectorizer : Counts of the same tokens, without order.
@@ -98,10 +126,13 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
     -----
     The vocabulary is counted on what `max_length` leaves of the training documents. Hence every id
     below `vocabulary_size_`, save the special ones, occurs in the training sequences, and no id the
-    next step has never heard of can reach it.
+    next step has never heard of can reach it. The same holds for characters. A given `vocabulary`
+    may hold tokens that do not occur: pass `vocabulary_size`, or vectors for all of them, on to the
+    estimator.
 
-    A document without a token, or without a known one, becomes the single id 1: no sequence is
-    ever empty.
+    A document without a token becomes the single id 1: no sequence is ever empty. So does a text
+    without a known token, unless its characters are given; a list of tokens keeps its length,
+    because labels may belong to them.
 
     Examples
     --------
@@ -113,17 +144,25 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
     [array([2, 1, 5]), array([1])]
     >>> tokenizer.inverse_transform([[2, 1, 5, 0]])
     [['the', '<unknown>', 'sat']]
+
+    Words for tagging, each with the ids of its characters:
+
+    >>> words = SequenceTokenizer("tokens", lowercase=True, max_characters=4)
+    >>> words.fit_transform([["The", "cat"], ["the", "dog"]])[0]
+    array([[2, 5, 3, 2, 0],
+           [3, 7, 6, 4, 0]])
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "analyzer": [StrOptions({"word", "char", "char_wb", "tokens"}), callable],
         "ngram_range": [tuple],
-        "lowercase": ["boolean"],
+        "lowercase": ["boolean", StrOptions({"auto"})],
         "token_pattern": [str],
         "tokenizer": [callable, None],
         "preprocessor": [callable, None],
         "strip_accents": [StrOptions({"ascii", "unicode"}), callable, None],
         "stop_words": [StrOptions({"english"}), list, None],
+        "vocabulary": [list, tuple, Mapping, None],
         "max_features": [Interval(Integral, 1, None, closed="left"), None],
         "min_df": [
             Interval(Integral, 1, None, closed="left"),
@@ -131,6 +170,7 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
         ],
         "max_length": [Interval(Integral, 1, None, closed="left"), None],
         "truncating": [StrOptions({"post", "pre"})],
+        "max_characters": [Interval(Integral, 1, None, closed="left"), None],
         "handle_unknown": [StrOptions({"ignore", "warn", "error"})],
     }
 
@@ -139,16 +179,18 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
         analyzer: str | Callable[[Any], Iterable[Hashable]] = "word",
         *,
         ngram_range: tuple[int, int] = (1, 1),
-        lowercase: bool = True,
+        lowercase: bool | str = "auto",
         token_pattern: str = r"(?u)\b\w\w+\b",
         tokenizer: Callable[[str], list[str]] | None = None,
         preprocessor: Callable[[str], str] | None = None,
         strip_accents: str | Callable[[str], str] | None = None,
         stop_words: str | list[str] | None = None,
+        vocabulary: Iterable[Hashable] | Mapping[Hashable, int] | None = None,
         max_features: int | None = None,
         min_df: float = 1,
         max_length: int | None = None,
         truncating: str = "post",
+        max_characters: int | None = None,
         handle_unknown: str = "ignore",
     ) -> None:
         self.analyzer = analyzer
@@ -159,10 +201,12 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
         self.preprocessor = preprocessor
         self.strip_accents = strip_accents
         self.stop_words = stop_words
+        self.vocabulary = vocabulary
         self.max_features = max_features
         self.min_df = min_df
         self.max_length = max_length
         self.truncating = truncating
+        self.max_characters = max_characters
         self.handle_unknown = handle_unknown
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -190,7 +234,34 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
         ValueError
             If X is a single text, is empty, or leaves the vocabulary empty.
         """
+        self._check_combinations()
         documents = self._tokens(X)
+        if self.vocabulary is None:
+            kept = self._count(preprocessed(documents, self))
+        else:
+            kept = ordered(self.vocabulary, _FIRST_TOKEN_ID)
+        self.vocabulary_ = {token: i for i, token in enumerate(kept, start=_FIRST_TOKEN_ID)}
+        self.vocabulary_size_ = len(kept) + _FIRST_TOKEN_ID
+        if self.max_characters is not None:
+            self.characters_ = count_characters(documents, self.max_characters, _FIRST_TOKEN_ID)
+            self.character_vocabulary_size_ = len(self.characters_) + _FIRST_TOKEN_ID
+        return self
+
+    def _check_combinations(self) -> None:
+        if self.max_characters is not None and self.analyzer in ("char", "char_wb"):
+            raise ValueError(
+                f"analyzer={self.analyzer!r} makes tokens of characters, which have none of their "
+                f"own, got max_characters={self.max_characters}; set max_characters=None."
+            )
+        if self.vocabulary is not None and (self.max_features is not None or self.min_df != 1):
+            raise ValueError(
+                "a given vocabulary is taken as it is, got "
+                f"max_features={self.max_features} and min_df={self.min_df}; leave them at None "
+                "and 1, or shorten the vocabulary."
+            )
+
+    def _count(self, documents: list[list[Hashable]]) -> list[Hashable]:
+        """Tokens of the vocabulary, the most frequent first."""
         counts = Counter(token for tokens in documents for token in tokens)
         found_in = Counter(token for tokens in documents for token in set(tokens))
         enough = self.min_df
@@ -204,10 +275,7 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
             )
         # Equally frequent tokens are ordered by their text, not by the order of the documents.
         kept.sort(key=lambda token: (-counts[token], str(token)))
-        kept = kept[: self.max_features]
-        self.vocabulary_ = {token: i for i, token in enumerate(kept, start=_FIRST_TOKEN_ID)}
-        self.vocabulary_size_ = len(kept) + _FIRST_TOKEN_ID
-        return self
+        return kept[: self.max_features]
 
     def transform(self, X: Any) -> list[NDArray[np.int64]]:
         """Turn documents into token ids.
@@ -219,8 +287,9 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        ids : list of ndarray of shape (n_tokens_i,)
-            Ids of the tokens of each document, int64, at least one.
+        ids : list of ndarray of shape (n_tokens_i,) or (n_tokens_i, 1 + max_characters)
+            Ids of the tokens of each document, int64, at least one; with `max_characters` each
+            followed by those of its characters.
 
         Raises
         ------
@@ -229,13 +298,29 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         documents = self._tokens(X)
+        words = preprocessed(documents, self)
         ids = [
             np.array([self.vocabulary_.get(token, UNKNOWN_ID) for token in tokens], dtype=np.int64)
-            for tokens in documents
+            for tokens in words
         ]
         if self.handle_unknown != "ignore":
-            self._report_unknown(documents, ids)
-        return [found if (found != UNKNOWN_ID).any() else _only_unknown() for found in ids]
+            self._report_unknown(words, ids)
+        alone = np.array([UNKNOWN_ID], dtype=np.int64)
+        if self.max_characters is None:
+            return [alone if self._says_nothing(found) else found for found in ids]
+        spelt = spell(documents, self.characters_, self.max_characters, UNKNOWN_ID)
+        nothing = np.zeros((1, self.max_characters), dtype=np.int64)
+        return [
+            np.hstack([alone[:, None], nothing])
+            if self._says_nothing(found)
+            else np.hstack([found[:, None], characters])
+            for found, characters in zip(ids, spelt, strict=True)
+        ]
+
+    def _says_nothing(self, ids: NDArray[np.int64]) -> bool:
+        """Whether a document becomes one unknown token; labels may belong to lists of tokens."""
+        kept = self.analyzer == "tokens" or self.max_characters is not None
+        return not len(ids) or not (kept or (ids != UNKNOWN_ID).any())
 
     def inverse_transform(self, X: Any) -> list[list[Hashable]]:
         """Turn token ids back into tokens.
@@ -243,7 +328,7 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : iterable of n_samples arrays of ids
-            Sequences of ids. Padding, which is id 0 or NaN, is dropped.
+            Sequences of ids. Padding, which is id 0 or NaN, is dropped; so are ids of characters.
 
         Returns
         -------
@@ -262,8 +347,58 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
             [token_of[i] for i in self._checked_ids(row, sample)] for sample, row in enumerate(X)
         ]
 
+    def embedding_matrix(
+        self, vectors: Any, *, missing: str = "mean", random_state: Any = None
+    ) -> NDArray[np.floating]:
+        """Collect vectors that were learned elsewhere, for the `embedding` of an estimator.
+
+        Parameters
+        ----------
+        vectors : keyed vectors or mapping of word to vector
+            An object with ``key_to_index`` and vectors by index with a word, as gensim's
+            KeyedVectors; or a dict. A token that is not in it gets the vector of its lower-case
+            form.
+
+        missing : {"mean", "random"}, default="mean"
+            What the other tokens get: the mean of the vectors that were found, or draws from a
+            normal distribution with their mean and standard deviation, which tell them apart.
+
+        random_state : int, RandomState instance or None, default=None
+            Draws these vectors.
+
+        Returns
+        -------
+        matrix : ndarray of shape (`vocabulary_size_`, dim)
+            Row ``i`` is the vector of id ``i``: zero for padding, the mean for unknown tokens.
+            float32, or the type of the vectors if that is wider.
+
+        Raises
+        ------
+        ValueError
+            If no token has a vector, or vectors differ in size or are not finite.
+
+        Examples
+        --------
+        >>> from skrnn.preprocessing import SequenceTokenizer
+        >>> tokenizer = SequenceTokenizer().fit(["the cat sat", "the dog"])
+        >>> tokenizer.embedding_matrix({"the": [1.0, 0.0], "dog": [3.0, 4.0]})
+        array([[0., 0.],
+               [2., 2.],
+               [1., 0.],
+               [2., 2.],
+               [3., 4.],
+               [2., 2.]])
+        """
+        check_is_fitted(self)
+        if missing not in ("mean", "random"):
+            raise ValueError(f"missing must be 'mean' or 'random', got {missing!r}.")
+        return table_of_vectors(self.vocabulary_, vectors, missing, random_state)
+
     def _checked_ids(self, row: Any, sample: int) -> list[int]:
-        ids = np.asarray(row, dtype=np.float64).ravel()
+        ids = np.asarray(row, dtype=np.float64)
+        if self.max_characters is not None and ids.ndim == 2:
+            ids = ids[:, 0]
+        ids = ids.ravel()
         ids = ids[~np.isnan(ids) & (ids != PADDING_ID)]
         wrong = (ids < 0) | (ids >= self.vocabulary_size_) | (ids % 1 != 0)
         if wrong.any():
@@ -275,35 +410,13 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
 
     def _tokens(self, X: Any) -> list[list[Hashable]]:
         """Tokens of each document, cut to `max_length`."""
-        analyze = self._build_analyzer()
-        documents = [list(analyze(document)) for document in _documents(X, self.analyzer)]
+        analyze = build_analyzer(self)
+        documents = [list(analyze(document)) for document in read_documents(X, self.analyzer)]
         if self.max_length is None:
             return documents
         if self.truncating == "post":
             return [tokens[: self.max_length] for tokens in documents]
         return [tokens[-self.max_length :] for tokens in documents]
-
-    def _build_analyzer(self) -> Callable[[Any], Iterable[Hashable]]:
-        if self.analyzer == "tokens":
-            return list
-        if callable(self.analyzer):
-            return self.analyzer
-        smallest, largest = self.ngram_range
-        if not 1 <= smallest <= largest:
-            raise ValueError(
-                f"ngram_range={self.ngram_range!r} must be (smallest, largest) with "
-                "1 <= smallest <= largest."
-            )
-        return CountVectorizer(
-            analyzer=self.analyzer,
-            ngram_range=self.ngram_range,
-            lowercase=self.lowercase,
-            token_pattern=self.token_pattern,
-            tokenizer=self.tokenizer,
-            preprocessor=self.preprocessor,
-            strip_accents=self.strip_accents,
-            stop_words=self.stop_words,
-        ).build_analyzer()
 
     def _report_unknown(
         self, documents: list[list[Hashable]], ids: list[NDArray[np.int64]]
@@ -332,35 +445,3 @@ class SequenceTokenizer(FileMixin, TransformerMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def _only_unknown() -> NDArray[np.int64]:
-    return np.array([UNKNOWN_ID], dtype=np.int64)
-
-
-def _documents(X: Any, analyzer: Any) -> list[Any]:
-    """Documents of any collection, each checked to be what `analyzer` reads."""
-    if isinstance(X, str | bytes):
-        raise ValueError("Expected a collection of documents, got a single text; pass [text].")
-    if hasattr(X, "columns"):
-        raise TypeError("Expected a collection of documents, got a table; pass its text column.")
-    if getattr(X, "ndim", 1) != 1:
-        raise ValueError(
-            f"Expected a one-dimensional collection of documents, got {X.ndim} dimensions."
-        )
-    documents = X.to_pylist() if hasattr(X, "to_pylist") else list(X)
-    if not documents:
-        raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
-    for i, document in enumerate(documents):
-        is_text = isinstance(document, str | bytes)
-        if analyzer == "tokens" and (is_text or not isinstance(document, Iterable)):
-            raise TypeError(
-                f"document {i} is of type {type(document).__name__}, expected a list of tokens; "
-                "text needs another analyzer."
-            )
-        if isinstance(analyzer, str) and analyzer != "tokens" and not is_text:
-            raise TypeError(
-                f"document {i} is of type {type(document).__name__}, expected text; lists of "
-                "tokens need analyzer='tokens'."
-            )
-    return documents

@@ -72,11 +72,32 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         vector of this size. Values in ``[1, inf)``.
 
     vocabulary_size : int or None, default=None
-        Number of token ids; None takes the largest id of `fit` plus one. Values in ``[2, inf)``.
+        Number of token ids; None takes the largest id of `fit` plus one, or the rows of
+        `embedding`. Values in ``[2, inf)``.
+
+    embedding : array-like of shape (vocabulary_size, embedding_dim) or keyed vectors, default=None
+        Vectors that token ids start from, and that X holds ids: one row per id, or an object with
+        ``key_to_index`` and ``vectors``, whose words have the ids from 2 on.
 
     embedding_dropout : float, default=0.0
-        Probability of dropping a token everywhere in a batch, while training. Only used with
-        `embedding_dim`. Values in ``[0, 1)``.
+        Probability of dropping a token everywhere in a batch, while training. Only used with token
+        ids. Values in ``[0, 1)``.
+
+    word_dropout : float, default=0.0
+        Probability of reading a token as unknown (id 1), at each of its places, while training.
+        Only used with token ids. Values in ``[0, 1)``.
+
+    character_encoder : {"lstm", "gru", "conv"} or None, default=None
+        With a name, every step holds the id of a word and then those of its characters, which are
+        read by what is named. Only used with token ids.
+
+    character_dim : int, default=50
+        Size of the vector of a character, and of the state or the number of filters of
+        `character_encoder`. Values in ``[1, inf)``.
+
+    character_vocabulary_size : int or None, default=None
+        Number of ids of characters; None takes the largest of `fit` plus one. Values in
+        ``[2, inf)``. Only used with `character_encoder`.
 
     frontend : {"conv", "patch", "auto"}, callable or None, default=None
         What the recurrent layers read instead of the time steps: ``"conv"``, the map of
@@ -132,7 +153,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
     augmentation : object with a method ``augment`` or ``mix``, list of such or None, default=None
         Changes the sequences of every training batch at random, as :class:`skrnn.nn.Jitter`,
         :class:`skrnn.nn.Scaling`, :class:`skrnn.nn.TimeWarp` and :class:`skrnn.nn.Mixup`; several
-        are applied one after the other. Not with `embedding_dim`. Read more in the
+        are applied one after the other. Not with token ids. Read more in the
         :ref:`User Guide <regularisation>`.
 
     weight_averaging : {"ema", "swa"} or None, default=None
@@ -282,7 +303,12 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         attention_heads: int = 1,
         embedding_dim: int | None = None,
         vocabulary_size: int | None = None,
+        embedding: Any = None,
         embedding_dropout: float = 0.0,
+        word_dropout: float = 0.0,
+        character_encoder: str | None = None,
+        character_dim: int = 50,
+        character_vocabulary_size: int | None = None,
         frontend: str | Callable | None = None,
         standardize: bool = True,
         missing: str = "error",
@@ -333,7 +359,12 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         self.attention_heads = attention_heads
         self.embedding_dim = embedding_dim
         self.vocabulary_size = vocabulary_size
+        self.embedding = embedding
         self.embedding_dropout = embedding_dropout
+        self.word_dropout = word_dropout
+        self.character_encoder = character_encoder
+        self.character_dim = character_dim
+        self.character_vocabulary_size = character_vocabulary_size
         self.frontend = frontend
         self.standardize = standardize
         self.missing = missing

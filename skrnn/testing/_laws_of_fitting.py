@@ -25,6 +25,7 @@ _FULL_BATCH: dict[str, Any] = {
     "dropout": 0.0,
     "recurrent_dropout": 0.0,
     "embedding_dropout": 0.0,
+    "word_dropout": 0.0,
     "input_dropout": 0.0,
     "weight_dropout": 0.0,
     "augmentation": None,

@@ -6,17 +6,25 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from skrnn.nn.frontends.base import Frontend
+from skrnn.nn.frontends.characters import (
+    CHARACTER_ENCODERS,
+    CharacterEncoder,
+    WordCharacterEmbedding,
+)
 from skrnn.nn.frontends.convolutions import ConvFrontend
 from skrnn.nn.frontends.embedding import TokenEmbedding
 from skrnn.nn.frontends.patches import PatchFrontend
 
 __all__ = [
+    "CHARACTER_ENCODERS",
     "FRONTENDS",
+    "CharacterEncoder",
     "ConvFrontend",
     "Frontend",
     "FrontendLike",
     "PatchFrontend",
     "TokenEmbedding",
+    "WordCharacterEmbedding",
     "make_frontend",
 ]
 

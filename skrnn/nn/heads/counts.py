@@ -4,19 +4,17 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skrnn._numpy.counts import quantiles_of_counts
 from skrnn.nn.heads.base import ProbabilisticHead, check_levels, check_target, widened
 
 __all__ = ["NegativeBinomialHead"]
 
 #: Least dispersion; with a mean below 1000 nobody can tell it from a Poisson distribution.
 MIN_DISPERSION = 1e-6
-#: Means above are treated as continuous.
-LARGE_MEAN = 1e6
 
 
 class NegativeBinomialHead(ProbabilisticHead):
@@ -187,26 +185,5 @@ class NegativeBinomialHead(ProbabilisticHead):
         log_mean, dispersion = (
             value.detach().unsqueeze(-1).double().cpu().numpy() for value in self.parameters_of(raw)
         )
-        count = _quantiles(log_mean, dispersion, levels)
+        count = quantiles_of_counts(log_mean, dispersion, levels)
         return torch.from_numpy(count).clamp(max=torch.finfo(raw.dtype).max).to(raw)
-
-
-def _quantiles(log_mean: np.ndarray, dispersion: np.ndarray, levels: np.ndarray) -> np.ndarray:
-    from scipy.special import betainc, expit, gammaincinv, nbdtrik
-
-    # nbdtrik is wrong or never returns for much larger means; a gamma distribution of the same
-    # mean and variance is then closer than a hundredth of a standard deviation.
-    large = log_mean > math.log(LARGE_MEAN)
-    r = 1 / dispersion
-    probability = expit(-np.where(large, 0.0, log_mean) - np.log(dispersion))  # r / (r + mean)
-    count = np.ceil(nbdtrik(levels, r, probability)).clip(min=0)
-    # The continuous inverse may round up one too far where the count hits the level exactly.
-    below = (count - 1).clip(min=0)
-    count = np.where(betainc(r, below + 1, probability) >= levels, below, count)
-    # It also fails where even 0 is more likely than the level.
-    count = np.where(betainc(r, 1.0, probability) >= levels, 0.0, count)
-    shape = 1 / (np.exp(-log_mean.clip(min=0)) + dispersion)
-    log_gamma_scale = log_mean - np.log(shape)
-    log_tail = np.log(gammaincinv(shape, levels).clip(min=1e-300)) + log_gamma_scale
-    tail = np.exp(log_tail.clip(max=math.log(np.finfo(np.float64).max)))
-    return np.where(large, np.ceil(tail), count)

@@ -1,0 +1,193 @@
+"""Network: what a fitted network computes, for whole sequences or one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skrnn._numpy.carried import Carried, State
+from skrnn._numpy.cells import CELLS, Cell, run_cell
+from skrnn._numpy.heads import FURTHER, raw_size
+from skrnn._numpy.pooling import Pool, make_pool
+
+__all__ = ["Network", "layer_sizes", "shapes_of", "under"]
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class Network:
+    """Scaler or embedding, recurrent layers, pooling and the projection of a head.
+
+    Parameters
+    ----------
+    spec : mapping
+        What :meth:`skrnn.nn.SequenceNetwork.build` reads.
+
+    weights : dict of ndarray
+        The weights, in the names of its ``state_dict``.
+
+    layers : sequence of Cell or None, default=None
+        Layers that are no built-in cells, in place of those of the spec.
+    """
+
+    def __init__(
+        self, spec: Mapping[str, Any], weights: Arrays, layers: Sequence[Cell] | None = None
+    ) -> None:
+        self.dtype = np.dtype(spec["dtype"])
+        self.mean, self.scale = weights.get("scaler.mean"), weights.get("scaler.scale")
+        self.table = weights.get("embedding.embedding.weight")
+        self.layers = _cells(spec, weights, "layers") if layers is None else list(layers)
+        self.backward = _cells(spec, weights, "backward_layers") if spec["bidirectional"] else []
+        self.pools: list[Pool] = []
+        size = self.layers[-1].size * (2 if self.backward else 1)
+        for kind in spec["pooling"] or ():
+            self.pools.append(make_pool(kind, size, self.dtype, under("pooling", weights)))
+        named = {f"layer{depth}": layer for depth, layer in enumerate(self.layers)}
+        #: All that carries something from step to step, in the order of its states.
+        self.carried: dict[str, Carried] = named | dict(
+            zip(spec["pooling"] or (), self.pools, strict=True)
+        )
+        self.digest = _digest(weights)
+        self.projection = np.ascontiguousarray(weights["head.projection.weight"].T)
+        self.bias = weights["head.projection.bias"]
+
+    # -- whole sequences ----------------------------------------------------------------------
+
+    def encode(self, x: NDArray[Any], lengths: NDArray[np.integer]) -> NDArray[Any]:
+        """Representations of sequences, or of their steps.
+
+        Parameters
+        ----------
+        x : ndarray of shape (batch, time, features)
+            The sequences, the longest first.
+
+        lengths : ndarray of shape (batch,)
+            Number of steps of each, never increasing; the longest may be shorter than `time`.
+
+        Returns
+        -------
+        ndarray of shape (batch, size) or (batch, time, size)
+            The representation; the padding of steps holds 0.
+        """
+        batch, time, _ = x.shape
+        steps = np.arange(time)[:, None]
+        active = (steps < lengths).sum(axis=1)
+        h = self.read(x).swapaxes(0, 1)
+        there = np.where(steps < lengths, lengths - 1 - steps, steps)
+        everyone = np.arange(batch)
+        for depth, layer in enumerate(self.layers):
+            output = run_cell(layer, h, active)
+            if self.backward:
+                reverse = run_cell(self.backward[depth], h[there, everyone], active)
+                output = np.concatenate([output, reverse[there, everyone]], axis=2)
+            h = output
+        if not self.pools:
+            return h.swapaxes(0, 1)
+        if time == 0:
+            h = np.zeros((1, batch, h.shape[2]), dtype=self.dtype)
+        return self._join([pool.whole(h, lengths, bool(self.backward)) for pool in self.pools])
+
+    def raw(self, representation: NDArray[Any]) -> NDArray[np.float64]:
+        """Raw values of the head from representations of shape (..., size)."""
+        raw = representation.dot(self.projection)
+        raw += self.bias
+        return raw.astype(np.float64)
+
+    def read(self, x: NDArray[Any]) -> NDArray[Any]:
+        """Steps as the layers read them: scaled numbers, or the vectors of token ids."""
+        if self.table is not None:
+            return self.table[x[..., 0].astype(np.int64)]
+        read = x - self.mean
+        read /= self.scale
+        return read
+
+    # -- step by step -------------------------------------------------------------------------
+
+    def initial(self, n: int) -> list[State]:
+        """States of `n` sequences before their first step."""
+        return [part.initial(n) for part in self.carried.values()]
+
+    def step(self, x: NDArray[Any], states: Sequence[State]) -> list[State]:
+        """States after one more step of shape (n, features)."""
+        h, newer = self.read(x), []
+        for layer, state in zip(self.layers, states, strict=False):
+            state = layer.step(layer.project(h), state)
+            newer.append(state)
+            h = state[0]
+        for pool, state in zip(self.pools, states[len(newer) :], strict=True):
+            newer.append(pool.step(h, state))
+        return newer
+
+    def representation(self, states: Sequence[State]) -> NDArray[Any]:
+        """Representations of sequences that have had a step, or of their newest step."""
+        if not self.pools:
+            return states[-1][0]
+        first = len(self.layers)
+        values = [pool.value(state) for pool, state in zip(self.pools, states[first:], strict=True)]
+        return self._join(values)
+
+    def _join(self, values: list[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate(values, axis=1, dtype=self.dtype, casting="same_kind")
+
+
+def under(prefix: str, weights: Arrays) -> Arrays:
+    """Weights below a prefix, without it."""
+    start = f"{prefix}."
+    return {k.removeprefix(start): v for k, v in weights.items() if k.startswith(start)}
+
+
+def _digest(weights: Arrays) -> bytes:
+    """Hash of all weights."""
+    found = sha256()
+    for name in sorted(weights):
+        found.update(name.encode())
+        found.update(np.ascontiguousarray(weights[name]).tobytes())
+    return found.digest()
+
+
+def layer_sizes(spec: Mapping[str, Any]) -> list[int]:
+    """Size of each recurrent layer."""
+    size = spec["hidden_size"]
+    return list(size) if isinstance(size, list | tuple) else [size] * spec["num_layers"]
+
+
+def _cells(spec: Mapping[str, Any], weights: Arrays, name: str) -> list[Cell]:
+    options = {"nonlinearity": spec["nonlinearity"]} if spec["cell"] == "rnn" else {}
+    n_layers = len(layer_sizes(spec))
+    found = [under(f"encoder.{name}.{depth}", weights) for depth in range(n_layers)]
+    return [CELLS[spec["cell"]](of_layer, **options) for of_layer in found]
+
+
+def shapes_of(spec: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Shapes of all weights of a network of built-in parts, by their names."""
+    size: int = spec["n_features"]
+    shapes: dict[str, tuple[int, ...]] = {}
+    if spec["embedding_dim"] is None:
+        shapes = {"scaler.mean": (size,), "scaler.scale": (size,)}
+    else:
+        size = spec["embedding_dim"]
+        shapes["embedding.embedding.weight"] = (spec["vocabulary_size"], size)
+    directions = ("layers", "backward_layers") if spec["bidirectional"] else ("layers",)
+    for depth, width in enumerate(layer_sizes(spec)):
+        for direction in directions:
+            for name, shape in CELLS[spec["cell"]].shapes(size, width).items():
+                shapes[f"encoder.{direction}.{depth}.{name}"] = shape
+        size = width * len(directions)
+    if spec["pooling"] is not None:
+        n_summaries, heads = len(spec["pooling"]), spec["attention_heads"]
+        if "attention" in spec["pooling"]:
+            shapes["pooling.attention.weight"] = (size, size)
+            shapes["pooling.score.weight"] = (heads, size)
+            n_summaries += heads - 1
+        size *= n_summaries
+    head, n_outputs = spec["head"], spec["n_outputs"]
+    rows = raw_size(head, n_outputs, spec["quantiles"])
+    shapes["head.projection.weight"] = (rows, size)
+    shapes["head.projection.bias"] = (rows,)
+    for name, n_axes in FURTHER.get(head, {}).items():
+        shapes[f"head.{name}"] = (n_outputs,) * n_axes
+    return shapes
