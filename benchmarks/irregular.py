@@ -51,7 +51,7 @@ SETTINGS = {
     "gru": {"cell": "gru"},
     "grud": {"cell": "grud"},
 }
-N_ESTIMATORS = 5
+N_ESTIMATORS = 3
 HOURS = 2
 
 
