@@ -3,9 +3,9 @@
     pip install -e .
     SKRNN_DATA=/path/to/benchmark/data python benchmarks/irregular.py
 
-PhysioNet 2012, set a: 4000 stays, 37 measurements that come when they come, five descriptors of the
-patient. Five stratified folds, seed 0; the score is the area under the ROC curve. `--fold` runs some
-of them, and `--save` keeps what was computed in a file, so that an interrupted run goes on where it was.
+PhysioNet 2012, set a: 4000 stays, 37 measurements that come when they come, five descriptors of
+the patient. Five stratified folds, seed 0; the score is the area under the ROC curve. `--fold` runs
+some of them, and `--save` keeps what was computed in a file, so that an interrupted run goes on.
 """
 
 import argparse
@@ -89,12 +89,16 @@ def summaries(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, axis=1)
 
 
-def network(table: pd.DataFrame, y: pd.Series, train: np.ndarray, test: np.ndarray) -> np.ndarray:
-    known = table.loc[y.index[train]]
-    cases = sequences(table, known.quantile([0.005, 0.995]))
-    X = [cases[i] for i in y.index]
-    model = RNNClassifier(**SETTINGS).fit([X[i] for i in train], y.to_numpy()[train])
-    return model.predict_proba([X[i] for i in test])[:, 1]
+def network(n_estimators: int) -> Callable:
+    def run(table, y, train, test):
+        known = table.loc[y.index[train]]
+        cases = sequences(table, known.quantile([0.005, 0.995]))
+        X = [cases[i] for i in y.index]
+        model = RNNClassifier(**SETTINGS, n_estimators=n_estimators)
+        model.fit([X[i] for i in train], y.to_numpy()[train])
+        return model.predict_proba([X[i] for i in test])[:, 1]
+
+    return run
 
 
 def on_summaries(model) -> Callable:
@@ -107,7 +111,8 @@ def on_summaries(model) -> Callable:
 
 
 CONTENDERS = {
-    "RNNClassifier": network,
+    "RNNClassifier": network(1),
+    "RNNClassifier, five networks": network(5),
     "gradient boosting": on_summaries(HistGradientBoostingClassifier(random_state=0)),
     "logistic regression": on_summaries(
         make_pipeline(
