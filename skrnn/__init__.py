@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from skrnn import metrics, nn, preprocessing, sktime, streaming, testing
+    from skrnn import export, metrics, nn, preprocessing, sktime, streaming, testing
     from skrnn._classifier import RNNClassifier
     from skrnn._persistence import load, save
     from skrnn._regressor import RNNRegressor
@@ -16,6 +16,7 @@ __all__ = [
     "RNNForecaster",
     "RNNRegressor",
     "__version__",
+    "export",
     "load",
     "metrics",
     "nn",
@@ -33,7 +34,9 @@ _HOMES = {
     "load": "skrnn._persistence",
     "save": "skrnn._persistence",
 }
-_SUBMODULES = frozenset({"metrics", "nn", "preprocessing", "sktime", "streaming", "testing"})
+_SUBMODULES = frozenset(
+    {"export", "metrics", "nn", "preprocessing", "sktime", "streaming", "testing"}
+)
 
 
 def __getattr__(name: str) -> Any:

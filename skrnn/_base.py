@@ -16,25 +16,31 @@ from skrnn._fitted import FittedNetMixin
 from skrnn._members import Member, MembersMixin
 from skrnn._parameters import (
     CONSTRAINTS,
+    EPOCHS,
     NetParamsMixin,
     check_combinations,
     embedding_size,
     numpy_dtype,
     reads_forward_only,
+    resolve_epochs,
     resolve_frontend,
     spec_of_slots,
     torch_dtype,
 )
 from skrnn._persistence import FileMixin
+from skrnn._resuming import checkpoints_of
 from skrnn._stored import AnySequences, StoredSequences
 from skrnn._stores import in_memory, targets_beside
 from skrnn._targets import Samples, check_weights, compared, split_steps
 from skrnn._times import find_channel, without_time
 from skrnn._training import (
+    Checkpoints,
+    MemberCheckpoints,
     ScikitLearnBridge,
     SequenceDataset,
     TrainingPlan,
     building,
+    digest_of,
     learn_times,
     processes_of,
     resolve_optimizer,
@@ -76,33 +82,42 @@ class RecurrentEstimator(
     _net_class: type
 
     def _fit(
-        self, X: Any, y: Any, sample_weight: Any, groups: Any, classes: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        groups: Any,
+        resume: bool | str = False,
     ) -> RecurrentEstimator:
         processes = processes_of(self.accelerator)
         with self._all_or_nothing(), processes.together():
             check_combinations(self)
             warm = self.warm_start and hasattr(self, "net_")
-            samples = self._prepare(X, y, sample_weight, reset=not warm, classes=classes)
+            samples = self._prepare(X, y, sample_weight, reset=not warm)
             state = check_random_state(self.random_state)
             seed = int(processes.agreed(state.randint(np.iinfo(np.int32).max)))
-            training, validation = self._hold_out(samples, groups, seed)
-            processes.compare(self.get_params(deep=False), compared(training, validation))
-            # What is copied by now would stay in memory during the training.
-            del samples
-            starts = self.nets_ if warm else [None] * self.n_estimators
-            members = self._members(seed, starts, training)
-            # What was calibrated with other weights is void, also after Ctrl-C.
-            self._calibrate(None)
-            weights = None if sample_weight is None else {"sample_weight": sample_weight}
-            seen = {"X": X, "y": y, "metadata": weights}
-            train_set = self._dataset(training)
-            del training
-            self._train(members, train_set, validation, seen)
-            try:
-                self._calibrate(validation)
-            except KeyboardInterrupt:
-                self.interrupted_ = True
-                raise
+            with checkpoints_of(self, samples, groups, resume, seed) as checkpoints:
+                seed = seed if checkpoints is None else checkpoints.seed
+                training, validation = self._hold_out(samples, groups, seed)
+                processes.compare(self.get_params(deep=False), compared(training, validation))
+                if checkpoints is not None:
+                    checkpoints.split = digest_of(compared(training, validation))
+                # What is copied by now would stay in memory during the training.
+                del samples
+                starts = self.nets_ if warm else [None] * self.n_estimators
+                members = self._members(seed, starts, training)
+                # What was calibrated with other weights is void, also after Ctrl-C.
+                self._calibrate(None)
+                weights = None if sample_weight is None else {"sample_weight": sample_weight}
+                seen = {"X": X, "y": y, "metadata": weights}
+                train_set = self._dataset(training)
+                del training
+                self._train(members, train_set, validation, seen, checkpoints)
+                try:
+                    self._calibrate(validation)
+                except KeyboardInterrupt:
+                    self.interrupted_ = True
+                    raise
         return self
 
     def _partial_fit(
@@ -153,7 +168,9 @@ class RecurrentEstimator(
                 self.__dict__.update({**before, **contexts})
             raise
 
-    def _prepare(self, X: Any, y: Any, sample_weight: Any, reset: bool, classes: Any) -> Samples:
+    def _prepare(
+        self, X: Any, y: Any, sample_weight: Any, reset: bool, classes: Any = None
+    ) -> Samples:
         """Check the data and learn, or compare, what the network is built from."""
         if not reset:
             self._check_same_network()
@@ -361,7 +378,7 @@ class RecurrentEstimator(
             network,
             optimizer=optimizer,
             lr=self.lr,
-            max_epochs=self.max_epochs,
+            max_epochs=EPOCHS if self.max_epochs == "auto" else self.max_epochs,
             batch_size=self.batch_size,
             gradient_clip_value=self.gradient_clip_value,
             tbptt_steps=self.tbptt_steps,
@@ -389,10 +406,12 @@ class RecurrentEstimator(
         train_set: SequenceDataset,
         validation: Samples | None,
         seen: dict[str, Any],
+        checkpoints: Checkpoints | None,
     ) -> None:
         extra = []
+        epochs = resolve_epochs(self, len(train_set), members[0].net.module_)
         if hasattr(self, "_skl_callbacks") and hasattr(self, "_init_callback_context"):
-            context = self._init_callback_context(max_subtasks=self.max_epochs)
+            context = self._init_callback_context(max_subtasks=epochs)
             context.call_on_fit_task_begin(estimator=self, **seen)
             extra.append(ScikitLearnBridge(self, context, seen))
         plan = TrainingPlan(
@@ -408,8 +427,11 @@ class RecurrentEstimator(
         )
         # Callbacks of scikit-learn follow the first network.
         plans = [replace(plan, extra=extra), *[replace(plan) for _ in members[1:]]]
+        if checkpoints is not None:
+            for number, one in enumerate(plans):
+                one.checkpoints = MemberCheckpoints(checkpoints, number)
         valid_set = None if validation is None else self._dataset(validation)
-        self._train_members(members, (train_set, valid_set), self.max_epochs, plans)
+        self._train_members(members, (train_set, valid_set), epochs, plans)
         if extra:
             context.call_on_fit_task_end(
                 estimator=self, reconstruction_attributes={"nets_": self.nets_}, **seen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from numbers import Real
@@ -135,7 +136,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         Number of ids of characters, the two reserved ones included. None takes the largest of
         `fit` plus one. Values in ``[2, inf)``. Only used with `character_encoder`.
 
-    frontend : {"conv", "patch", "auto"}, callable or None, default=None
+    frontend : {"conv", "patch", "auto"}, callable or None, default="auto"
         What the recurrent layers read instead of the time steps: ``"conv"``, the map of
         convolutions of several widths, whose mean over time also goes to the head; ``"patch"``,
         several steps as one; ``"auto"``, what suits the length of the sequences. A class is called
@@ -188,8 +189,9 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         :mod:`torch.optim.lr_scheduler` that steps once per epoch, or constant. Parameters of the
         last but one and of ``"plateau"`` are set as ``lr_schedule__gamma`` and so on.
 
-    max_epochs : int, default=100
-        Largest number of passes over the training part. Values in ``[1, inf)``.
+    max_epochs : int or "auto", default="auto"
+        Largest number of passes over the training part: ``"auto"`` is 100, but with convolutions
+        (`frontend`) as many as make 1000 steps, 20 to 600. Values in ``[1, inf)``.
 
     batch_size : int, default=32
         Sequences per step. Values in ``[1, inf)``.
@@ -265,6 +267,11 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         Parameters with two underscores: ``optimizer__*``, ``callbacks__name__*``,
         ``lr_schedule__*`` and ``weight_averaging__*``. `set_params` and searches accept them
         directly.
+
+    checkpoint_dir : str, path-like or None, default=None
+        Directory in which `fit` writes the training down after every epoch, to go on from there
+        with ``fit(..., resume=True)`` after a kill or a power cut. Its files are removed when the
+        fit ends. None writes nothing.
 
     warm_start : bool, default=False
         Start `fit` from the weights of the last one, with the same features and targets.
@@ -417,7 +424,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         character_encoder: str | None = None,
         character_dim: int = 50,
         character_vocabulary_size: int | None = None,
-        frontend: str | Callable | None = None,
+        frontend: str | Callable | None = "auto",
         return_sequences: bool = False,
         standardize: bool = True,
         missing: str = "error",
@@ -428,7 +435,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         optimizer: str | type = "adamw",
         lr: float = 0.005,
         lr_schedule: str | type | None = "cosine",
-        max_epochs: int = 100,
+        max_epochs: int | str = "auto",
         batch_size: int = 32,
         gradient_clip_value: float | None = 1.0,
         tbptt_steps: int | None = None,
@@ -445,6 +452,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         label_smoothing: float = 0.0,
         callbacks: list | None = None,
         net_params: dict[str, Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         warm_start: bool = False,
         device: str = "auto",
         accelerator: Any = None,
@@ -503,6 +511,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         self.label_smoothing = label_smoothing
         self.callbacks = callbacks
         self.net_params = net_params
+        self.checkpoint_dir = checkpoint_dir
         self.warm_start = warm_start
         self.device = device
         self.accelerator = accelerator
@@ -515,7 +524,12 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        groups: Any = None,
+        resume: bool | str = False,
     ) -> RNNClassifier:
         """Fit the network.
 
@@ -541,6 +555,10 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         groups : array-like of shape (n_samples,), default=None
             Samples of one group are never split between training and validation part.
 
+        resume : bool or "auto", default=False
+            Go on from the last whole epoch in `checkpoint_dir`, of a fit with the same parameters
+            and data. ``"auto"`` begins anew if there is none.
+
         Returns
         -------
         self : RNNClassifier
@@ -554,7 +572,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         FloatingPointError
             If the training diverged in its first epoch.
         """
-        return self._fit(X, y, sample_weight, groups)
+        return self._fit(X, y, sample_weight, groups, resume)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(

@@ -75,12 +75,17 @@ class Member:
             return cls(net, seed, generator.get_state(), start)
 
     def train(self, sets: tuple[Any, Any], epochs: int, plan: TrainingPlan) -> Outcome:
-        """Train it."""
+        """Train it, unless its training had ended before this process was begun."""
+        if plan.checkpoints is not None and plan.checkpoints.restore(self.net):
+            return Outcome()
         with own_randomness(self.seed, torch.device(self.net.device)):
             generator = generator_of_thread()
             assert generator is not None
             generator.set_state(self.state)
-            return train(self.net, sets[0], sets[1], epochs, plan)
+            outcome = train(self.net, sets[0], sets[1], epochs, plan)
+        if plan.checkpoints is not None and outcome.interrupted is None:
+            plan.checkpoints.finish(self.net)
+        return outcome
 
 
 class StopTogether(Callback):
@@ -275,7 +280,8 @@ class MembersMixin:
     ) -> None:
         workers = n_workers(self.n_jobs, len(members), torch.device(self.net_.device))
         # Other processes, files and callbacks of scikit-learn know one training at a time.
-        if plans[0].extra or self.accelerator is not None or sets[0].stored is not None:
+        alone = plans[0].extra or plans[0].checkpoints or self.accelerator is not None
+        if alone or sets[0].stored is not None:
             workers = 1
         outcomes = train_members(members, sets, epochs, plans, workers)
         interrupts = [o.interrupted for o in outcomes if o.interrupted is not None]

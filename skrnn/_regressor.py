@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -196,8 +197,9 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         :mod:`torch.optim.lr_scheduler` that steps once per epoch, or constant. Parameters of the
         last but one and of ``"plateau"`` are set as ``lr_schedule__gamma`` and so on.
 
-    max_epochs : int, default=100
-        Largest number of passes over the training part. Values in ``[1, inf)``.
+    max_epochs : int or "auto", default="auto"
+        Largest number of passes over the training part: ``"auto"`` is 100, but with convolutions
+        (`frontend`) as many as make 1000 steps, 20 to 600. Values in ``[1, inf)``.
 
     batch_size : int, default=32
         Sequences per step. Values in ``[1, inf)``.
@@ -276,6 +278,11 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         Parameters with two underscores: ``optimizer__*``, ``callbacks__name__*``,
         ``lr_schedule__*`` and ``weight_averaging__*``. `set_params` and searches accept them
         directly.
+
+    checkpoint_dir : str, path-like or None, default=None
+        Directory in which `fit` writes the training down after every epoch, to go on from there
+        with ``fit(..., resume=True)`` after a kill or a power cut. Its files are removed when the
+        fit ends. None writes nothing.
 
     warm_start : bool, default=False
         Start `fit` from the weights of the last one, with the same features and targets.
@@ -442,7 +449,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         optimizer: str | type = "adamw",
         lr: float = 0.005,
         lr_schedule: str | type | None = "cosine",
-        max_epochs: int = 100,
+        max_epochs: int | str = "auto",
         batch_size: int = 32,
         gradient_clip_value: float | None = 1.0,
         tbptt_steps: int | None = None,
@@ -460,6 +467,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         calibrate: bool = True,
         callbacks: list | None = None,
         net_params: dict[str, Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         warm_start: bool = False,
         device: str = "auto",
         accelerator: Any = None,
@@ -519,6 +527,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         self.calibrate = calibrate
         self.callbacks = callbacks
         self.net_params = net_params
+        self.checkpoint_dir = checkpoint_dir
         self.warm_start = warm_start
         self.device = device
         self.accelerator = accelerator
@@ -531,7 +540,12 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
-        self, X: Any, y: Any = None, sample_weight: Any = None, groups: Any = None
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        groups: Any = None,
+        resume: bool | str = False,
     ) -> RNNRegressor:
         """Fit the network.
 
@@ -556,6 +570,10 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         groups : array-like of shape (n_samples,), default=None
             Samples of one group are never split between training and validation part.
 
+        resume : bool or "auto", default=False
+            Go on from the last whole epoch in `checkpoint_dir`, of a fit with the same parameters
+            and data. ``"auto"`` begins anew if there is none.
+
         Returns
         -------
         self : RNNRegressor
@@ -569,7 +587,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         FloatingPointError
             If the training diverged in its first epoch.
         """
-        return self._fit(X, y, sample_weight, groups)
+        return self._fit(X, y, sample_weight, groups, resume)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> RNNRegressor:

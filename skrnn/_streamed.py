@@ -19,6 +19,7 @@ from skrnn._numpy.cells import Cell
 from skrnn._numpy.model import Model
 from skrnn._parameters import torch_dtype
 from skrnn.nn import RecurrentLayer
+from skrnn.streaming._base import check_causal
 
 __all__ = ["streamed"]
 
@@ -33,30 +34,14 @@ def streamed(estimator: Any) -> Model:
     """
     check_is_fitted(estimator)
     spec = estimator._spec
-    _check_causal(estimator)
+    check_causal(spec)
+    check_plain(spec, "stream")
     layers = head = None
     if not isinstance(spec["cell"], str):
         layers = [_own_layers(net.module_.encoder.layers, spec) for net in estimator.nets_]
     if not isinstance(spec["head"], str):
         head = _own_head(estimator._head())
     return Model.build(options_of(estimator), arrays_of(estimator), layers, head)
-
-
-def _check_causal(estimator: Any) -> None:
-    spec = estimator._spec
-    if spec["bidirectional"]:
-        asked = estimator.bidirectional
-        decided = " (which reads both ways here)" if asked == "auto" else ""
-        raise ValueError(
-            "the network reads every sequence from its end as well and cannot answer while it is "
-            f"running; fit with bidirectional=False, got bidirectional={asked!r}{decided}."
-        )
-    if spec["frontend"] is not None:
-        raise ValueError(
-            f"the front end {estimator.frontend!r} reads several steps at once and cannot answer "
-            "after each; fit with frontend=None."
-        )
-    check_plain(spec, "stream")
 
 
 class OwnLayer(Cell):

@@ -385,3 +385,21 @@ def test_files_hold_words_characters_and_what_vectors_have_become(
     assert (model.embedding, model.embedding_dim, model.vocabulary_size) == (None, 2, 5)
     np.testing.assert_array_equal(weights(model), weights(pipe[1]))
     assert clone(model).fit(loaded[0].transform(sentences), tags).vocabulary_size_ == 5
+
+
+# -- streams ----------------------------------------------------------------------------------
+
+
+def test_streams_read_given_vectors_and_refuse_characters(
+    ids: list, labels: np.ndarray, table: np.ndarray, spelt: list, tags: list
+) -> None:
+    model = RNNClassifier(embedding=table, bidirectional=False, **SMALL).fit(ids, labels)
+    stream = model.stream()
+    for step in ids[0]:
+        stream.update([step])
+    np.testing.assert_allclose(stream.predict_proba(), model.predict_proba(ids[:1]), atol=1e-5)
+    characters = RNNClassifier(
+        embedding_dim=4, character_encoder="conv", return_sequences=True, **SMALL
+    ).fit(spelt, tags)
+    with pytest.raises(ValueError, match="character_encoder='conv' cannot stream"):
+        characters.stream()

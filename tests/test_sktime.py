@@ -39,7 +39,7 @@ import skrnn
 from skrnn.sktime import RNNClassifier, RNNRegressor
 
 TINY = {"hidden_size": 4, "max_epochs": 3, "random_state": 0}
-LEFT_OUT = {"return_sequences", "n_channels", "warm_start"}
+LEFT_OUT = {"return_sequences", "n_channels", "warm_start", "checkpoint_dir"}
 # Of a classifier it is about labels per step only.
 LEFT_OUT_OF = {RNNClassifier: {*LEFT_OUT, "loss"}, RNNRegressor: LEFT_OUT}
 

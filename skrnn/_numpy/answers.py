@@ -81,40 +81,47 @@ class NumberAnswers:
         """Predictions of shape (n,) or (n, n_outputs)."""
         return self._without_axis(self.head.predict(raw) * self.scale + self.mean)
 
-    def quantiles(self, raw: Floats, alpha: Any, stacklevel: int) -> Floats:
+    def quantiles(self, raw: Floats, alpha: Any) -> Floats:
         """Quantiles of shape (n, n_alpha) or (n, n_outputs, n_alpha)."""
-        levels = np.asarray(alpha, dtype=np.float64)
-        found = self._quantiles(raw, levels)
-        self._warn(levels, "quantiles", f"alpha={levels.tolist()}", stacklevel)
-        return self._without_axis(found)
+        return self._without_axis(self._quantiles(raw, np.asarray(alpha, dtype=np.float64)))
 
-    def intervals(self, raw: Floats, coverage: Any, stacklevel: int) -> Floats:
+    def intervals(self, raw: Floats, coverage: Any) -> Floats:
         """Intervals of shape (n, 2) or (n, n_outputs, 2); several coverages add an axis."""
         both = levels_of(coverage)
         bounds = self._quantiles(raw, both)
-        self._warn(both, "intervals", f"coverage={coverage}", stacklevel)
         bounds = bounds.reshape(*bounds.shape[:-1], 2, len(both) // 2)
         return self._without_axis(bounds[..., 0] if np.ndim(coverage) == 0 else bounds)
+
+    def warn_of_quantiles(self, alpha: Any, stacklevel: int) -> None:
+        """Check levels, and warn where too little was held out to calibrate them."""
+        levels = self._checked(np.asarray(alpha, dtype=np.float64))
+        self._warn(levels, "quantiles", f"alpha={levels.tolist()}", stacklevel)
+
+    def warn_of_intervals(self, coverage: Any, stacklevel: int) -> None:
+        """Check coverages, and warn where too little was held out to calibrate them."""
+        self._warn(self._checked(levels_of(coverage)), "intervals", f"{coverage=}", stacklevel)
 
     def _without_axis(self, y: Floats) -> Floats:
         return y[:, 0] if self.one_output else y
 
-    def _quantiles(self, raw: Floats, alpha: Floats) -> Floats:
+    def _checked(self, alpha: Floats) -> Floats:
         if alpha.ndim != 1 or ((alpha <= 0) | (alpha >= 1)).any():
             raise ValueError(
                 f"alpha must be a list of levels in (0, 1), as [0.5], got {alpha.tolist()!r}."
             )
-        if self.raw is not None and self.target is not None:
-            errors = self.target[..., None] - self._predicted(self.raw, alpha)
-            scaled = calibrated(errors, self._predicted(raw, alpha), alpha)
-        elif hasattr(self.head, "quantiles"):
-            scaled = self.head.quantiles(raw, alpha)
-        else:
+        if self.raw is None and not hasattr(self.head, "quantiles"):
             raise ValueError(
                 f"loss={self.loss!r} predicts points and no validation part was held out to "
                 "measure their errors. Fit with early_stopping=True and calibrate=True, or with "
                 "loss='quantile', 'normal' or 'student_t'."
             )
+        return alpha
+
+    def _quantiles(self, raw: Floats, alpha: Floats) -> Floats:
+        scaled = self._predicted(raw, self._checked(alpha))
+        if self.raw is not None and self.target is not None:
+            errors = self.target[..., None] - self._predicted(self.raw, alpha)
+            scaled = calibrated(errors, scaled, alpha)
         return scaled * self.scale[:, None] + self.mean[:, None]
 
     def _predicted(self, raw: Floats, alpha: Floats) -> Floats:

@@ -81,6 +81,18 @@ def _temporary(target: Path) -> Iterator[tuple[int, Path]]:
             path.unlink()
 
 
+def locked(path: Path) -> int | None:
+    """Open and lock a file, made if it is not there; None where somebody else holds it.
+
+    Whoever closes it, or dies, lets it go.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    if fcntl is not None and not _lock(descriptor):
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
 def _lock(descriptor: int) -> bool:
     """Lock a file; False where another process, or another open file of this one, holds it."""
     if fcntl is None:  # pragma: no cover - Windows removes no open file

@@ -26,10 +26,11 @@ class CannotStore(TypeError):
     """What a file cannot hold, and where it was found."""
 
     def __init__(self, what: Unstorable, path: Path) -> None:
+        self.found = f"{text_of(path) or 'what is to be saved'} is {what}"
         super().__init__(
-            f"{text_of(path) or 'what is to be saved'} is {what}, which no file of skrnn holds: "
-            "loading one never runs code or guesses. Set it to something plain, or store it by a "
-            "name that you also give to load: custom_objects={'name': ...}."
+            f"{self.found}, which no file of skrnn holds: loading one never runs code or guesses. "
+            "Set it to something plain, or store it by a name that you also give to load: "
+            "custom_objects={'name': ...}."
         )
 
 
@@ -165,7 +166,9 @@ def params_of(value: Any) -> dict[str, Any]:
         return value._params_to_store()
     if isinstance(value, type) or not hasattr(value, "get_params"):
         return {}
-    return value.get_params(deep=False)
+    params = value.get_params(deep=False)
+    # The cache of a Pipeline is a folder of pickles on this machine.
+    return {**params, "memory": None} if "memory" in params else params
 
 
 def state_of(value: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from skrnn._training._attention import attention_weights
 from skrnn._training._batches import DealtBatches, OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import BestWeights, ScikitLearnBridge, StopTraining
+from skrnn._training._checkpoints import Checkpoints, MemberCheckpoints, digest_of
 from skrnn._training._holdout import split_holdout
 from skrnn._training._irregular import learn_times
 from skrnn._training._loop import Outcome, TrainingPlan, train
@@ -33,7 +34,9 @@ __all__ = [
     "Alone",
     "Batch",
     "BestWeights",
+    "Checkpoints",
     "DealtBatches",
+    "MemberCheckpoints",
     "OrderedBatches",
     "Outcome",
     "ScikitLearnBridge",
@@ -47,6 +50,7 @@ __all__ = [
     "attention_weights",
     "building",
     "device_or_cpu",
+    "digest_of",
     "home_of",
     "learn_times",
     "network_from_state",

@@ -28,6 +28,7 @@ from skrnn._training._heap import kept_heap
 from skrnn._training._optimizers import SCHEDULES
 from skrnn._training._precision import drop_slow_precision
 from skrnn._training._randomness import draw_differently
+from skrnn._training._snapshots import Checkpoint, Snapshots
 from skrnn._training._steps import Diverged
 from skrnn._training._threads import own_threads, thread_callbacks
 
@@ -70,6 +71,9 @@ class TrainingPlan:
 
     extra : list of skorch callbacks
         Run for this training only.
+
+    checkpoints : MemberCheckpoints or None
+        Where the training is written down, and what it goes on from.
     """
 
     lr_schedule: Any = "cosine"
@@ -83,6 +87,7 @@ class TrainingPlan:
     verbose: int = 0
     n_threads: int | str | None = None
     extra: list[Any] = field(default_factory=list)
+    checkpoints: Snapshots | None = None
 
 
 @dataclass
@@ -140,6 +145,10 @@ def train(
     schedule = _schedule(plan, budget, valid_set is not None)
     average = average_of_weights(plan.weight_averaging, plan.weight_averaging_params, net)
     net.callbacks_ = _in_order(usual, schedule, budget, best, plan, average)
+    checkpoint = None if plan.checkpoints is None else Checkpoint(plan.checkpoints)
+    if checkpoint is not None:
+        net.callbacks_.append(("checkpoint", checkpoint))
+        epochs -= checkpoint.n_epochs
     _join_processes(net)
     n_local = net.processes.local_size
     for callback in thread_callbacks(plan.n_threads, net.device, n_local):

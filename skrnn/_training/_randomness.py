@@ -87,6 +87,32 @@ def draw_differently(number: int, device: torch.device) -> None:
         _seed(place, torch.initial_seed() + number)
 
 
+def random_states(device: torch.device) -> dict[str, torch.Tensor]:
+    """States of all generators that a training in this thread draws from."""
+    own = generator_of_thread()
+    states = {"cpu": _state(_CPU)} | ({} if own is None else {"thread": own.get_state()})
+    return states if device.type == "cpu" else {**states, "device": _state(device)}
+
+
+def set_random_states(states: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Let all generators of this training go on from where they were."""
+    own = generator_of_thread()
+    if own is not None and "thread" in states:
+        own.set_state(states["thread"])
+    _restore(_CPU, states["cpu"])
+    if device.type != "cpu" and "device" in states:
+        _restore(device, states["device"])
+
+
+def seed_all(seed: int, device: torch.device) -> None:
+    """Seed all generators that a training in this thread draws from."""
+    own = generator_of_thread()
+    if own is not None:
+        own.manual_seed(seed)
+    for place in {_CPU, device}:
+        _seed(place, seed + 1)
+
+
 @contextmanager
 def building() -> Iterator[None]:
     """Make networks inside the block, one thread at a time.

@@ -12,7 +12,7 @@ from skrnn._numpy.carried import State, put, take
 from skrnn._numpy.heads import PathHead
 from skrnn._numpy.model import Model
 
-__all__ = ["Stream"]
+__all__ = ["Stream", "check_causal"]
 
 _FLOAT64 = np.dtype(np.float64)
 
@@ -319,6 +319,27 @@ class Stream:
         stream = row if index is None else int(index[row])
         at = f"step {step[0]} of the chunk, " if step else ""
         return f"x at stream {stream}, {at}feature {feature} {reason}."
+
+
+def check_causal(spec: Mapping[str, Any]) -> None:
+    """Check that a network reads forward only and answers after every step.
+
+    Raises
+    ------
+    ValueError
+        If it does not; the message names what stands against it.
+    """
+    if spec["bidirectional"]:
+        raise ValueError(
+            "the network reads every sequence from its end as well and cannot answer while it is "
+            "running; fit with bidirectional=False ('auto' reads both ways for one answer per "
+            "sequence and for loss='crf')."
+        )
+    if spec["frontend"] is not None:
+        raise ValueError(
+            f"the front end {spec['frontend']!r} reads several steps at once and cannot answer "
+            "after each; fit with frontend=None."
+        )
 
 
 def _like(given: Any, known: NDArray[Any], name: str) -> NDArray[Any]:

@@ -254,7 +254,9 @@ class RegressorStream(Stream):
         ValueError
             As :meth:`predict`, and as :meth:`skrnn.RNNRegressor.predict_quantiles`.
         """
-        return self._model.answers.quantiles(self._current(rows)[0], alpha, stacklevel=2)
+        answers, raw = self._model.answers, self._current(rows)[0]
+        answers.warn_of_quantiles(alpha, stacklevel=2)
+        return answers.quantiles(raw, alpha)
 
     def predict_interval(
         self, coverage: float | Sequence[float] = 0.9, rows: Any = None
@@ -279,4 +281,6 @@ class RegressorStream(Stream):
         ValueError
             As :meth:`predict`, and as :meth:`skrnn.RNNRegressor.predict_interval`.
         """
-        return self._model.answers.intervals(self._current(rows)[0], coverage, stacklevel=2)
+        answers, raw = self._model.answers, self._current(rows)[0]
+        answers.warn_of_intervals(coverage, stacklevel=2)
+        return answers.intervals(raw, coverage)

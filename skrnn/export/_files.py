@@ -1,0 +1,204 @@
+"""Files of predictors: arrays and a checked description, never code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skrnn._numpy.cells import CELLS
+from skrnn._numpy.heads import HEADS
+from skrnn._numpy.model import prefix_of
+from skrnn._numpy.network import shapes_of
+from skrnn._numpy.pooling import POOLS
+from skrnn._persistence._atomic import write_atomically
+from skrnn._persistence._container import NotOurFile, pack, unpack
+
+__all__ = ["load_numpy", "write_predictor"]
+
+KIND = "numpy predictor"
+DTYPES = ("float32", "float64")
+
+
+def write_predictor(
+    options: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], path: str | os.PathLike[str]
+) -> None:
+    """Write what a predictor is made of."""
+    document, stored = {"kind": KIND, **options}, dict(arrays)
+    if "classes" in options:
+        document["classes"] = _write_classes(options["classes"], stored)
+    write_atomically(path, pack(document, stored))
+
+
+def load_numpy(path: str | os.PathLike[str]) -> Any:
+    """Load a predictor that was saved, without torch.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A file that :meth:`NumpyClassifier.save` or :meth:`NumpyRegressor.save` wrote.
+
+    Returns
+    -------
+    predictor : NumpyClassifier or NumpyRegressor
+        The predictor.
+
+    Raises
+    ------
+    ValueError
+        If it is no such file, was cut off or changed, or a later skrnn wrote it.
+
+    OSError
+        If the file cannot be read.
+
+    See Also
+    --------
+    to_numpy : Makes a predictor of a fitted estimator.
+
+    Notes
+    -----
+    Loading runs nothing and imports nothing that the file names. Everything in the file is checked
+    before it is used: its sha256, the description against a table of what may be in it, and the
+    shapes of the weights against the description.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from skrnn import RNNRegressor
+    >>> from skrnn.export import load_numpy, to_numpy
+    >>> X = np.random.default_rng(0).normal(size=(40, 6, 2))
+    >>> reg = RNNRegressor(hidden_size=8, max_epochs=3, random_state=0).fit(X, X[:, -1, 0])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     to_numpy(reg).save(Path(folder) / "model.safetensors")
+    ...     predictor = load_numpy(Path(folder) / "model.safetensors")
+    >>> np.allclose(predictor.predict(X), reg.predict(X), atol=1e-5)
+    True
+    """
+    # The classes write files, and so import this module.
+    from skrnn.export._predictors import NumpyClassifier, NumpyRegressor
+
+    document, found = unpack(path)
+    arrays = {name: array.astype(array.dtype.newbyteorder("=")) for name, array in found.items()}
+    if document.get("kind") != KIND:
+        raise NotOurFile(
+            f"{os.fspath(path)!r} holds no predictor of numpy; read files of estimators with "
+            "skrnn.load."
+        )
+    try:
+        arrays = {
+            name: array.astype(array.dtype.newbyteorder("=")) for name, array in arrays.items()
+        }
+        options = _checked(document, arrays)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise NotOurFile(f"{os.fspath(path)!r} describes no predictor: {error!r}.") from error
+    return (NumpyClassifier if "classes" in options else NumpyRegressor)(options, arrays)
+
+
+def _checked(document: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """Options of a predictor, whose arrays are all there and none besides."""
+    options = {k: v for k, v in document.items() if k not in ("kind", "written_by")}
+    spec = options["spec"] = _checked_spec(options["spec"])
+    n_networks, n_outputs = options["n_networks"], spec["n_outputs"]
+    _require(type(n_networks) is int and 0 < n_networks <= len(arrays), "n_networks", n_networks)
+    _require(options["empty"] in ("error", "zero_state"), "empty", options["empty"])
+    _require(isinstance(options["name"], str), "name", options["name"])
+    _require(_is_size(options["n_channels"], or_none=True), "n_channels", options["n_channels"])
+    dtype = np.dtype(spec["dtype"])
+    expected = {
+        f"{prefix_of(i)}.{name}": (shape, dtype)
+        for i in range(n_networks)
+        for name, shape in shapes_of(spec).items()
+    }
+    if "classes" in options:
+        _require(type(options["multilabel"]) is bool, "multilabel", options["multilabel"])
+        options["classes"] = _read_classes(options["classes"], arrays)
+        _require(options["classes"].shape == (n_outputs,), "classes", options["classes"].shape)
+    else:
+        for name in ("one_output", "calibrate"):
+            _require(type(options[name]) is bool, name, options[name])
+        _require(isinstance(options["loss"], str), "loss", options["loss"])
+        float64 = np.dtype(np.float64)
+        expected |= {f"scaling.{name}": ((n_outputs,), float64) for name in ("scale", "mean")}
+        if "residuals.raw" in arrays:
+            raw_size = n_networks * len(arrays["net0.head.projection.bias"])
+            n_values = len(arrays["residuals.raw"])
+            expected["residuals.raw"] = ((n_values, raw_size), float64)
+            expected["residuals.target"] = ((n_values, n_outputs), float64)
+    found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+    for name in sorted(set(found) | set(expected)):
+        _require(found.get(name) == expected.get(name), name, found.get(name))
+    return options
+
+
+def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
+    sizes = spec["hidden_size"]
+    if isinstance(sizes, list):
+        spec["hidden_size"] = tuple(sizes)
+    listed = sizes if isinstance(sizes, list) else [sizes]
+    _require(bool(listed) and all(map(_is_size, listed)), "hidden_size", sizes)
+    for name in ("n_features", "num_layers", "attention_heads", "n_outputs"):
+        _require(_is_size(spec[name]), name, spec[name])
+    for name in ("embedding_dim", "vocabulary_size"):
+        _require(_is_size(spec[name], or_none=True), name, spec[name])
+    tables: dict[str, Any] = {
+        "cell": CELLS,
+        "head": HEADS,
+        "dtype": DTYPES,
+        "nonlinearity": ("tanh", "relu"),
+    }
+    for name, table in tables.items():
+        _require(isinstance(spec[name], str) and spec[name] in table, name, spec[name])
+    pooling = spec["pooling"]
+    kinds = [] if pooling is None else pooling
+    known = isinstance(kinds, list) and all(isinstance(k, str) and k in POOLS for k in kinds)
+    _require(known and (pooling is None or len(kinds) > 0), "pooling", pooling)
+    spec["pooling"] = None if pooling is None else tuple(kinds)
+    _require(type(spec["bidirectional"]) is bool, "bidirectional", spec["bidirectional"])
+    levels = spec["quantiles"]
+    rising = isinstance(levels, list) and all(type(level) is float for level in levels)
+    rising = rising and all(a < b for a, b in zip([0.0, *levels], [*levels, 1.0], strict=True))
+    _require(rising and len(levels) > 0, "quantiles", levels)
+    _require(spec["frontend"] is None, "frontend", spec["frontend"])
+    return spec
+
+
+def _is_size(value: Any, or_none: bool = False) -> bool:
+    return (or_none and value is None) or (type(value) is int and value > 0)
+
+
+def _require(good: bool, name: str, value: Any) -> None:
+    if not good:
+        raise NotOurFile(f"the file describes no predictor: {name} is {value!r}.")
+
+
+def _write_classes(classes: NDArray[Any], arrays: dict[str, NDArray[Any]]) -> Any:
+    if classes.dtype.kind in "biuf" and classes.dtype.itemsize <= 8:
+        arrays["classes"] = classes
+        return None
+    values = classes.tolist()
+    if not all(isinstance(value, str | int | float | bool) for value in values):
+        kinds = sorted({type(value).__name__ for value in values})
+        raise TypeError(
+            f"labels of the type {', '.join(kinds)} cannot be written to a file; use text or "
+            "numbers as labels."
+        )
+    return {"text": classes.dtype.kind == "U", "values": values}
+
+
+def _read_classes(written: Any, arrays: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    if written is None:
+        return arrays.pop("classes")
+    values = written["values"]
+    _require(isinstance(values, list), "classes", values)
+    if written["text"] is True:
+        _require(all(isinstance(value, str) for value in values), "classes", values)
+        return np.array(values, dtype=np.str_)
+    _require(all(isinstance(v, str | int | float) for v in values), "classes", values)
+    classes = np.empty(len(values), dtype=object)
+    classes[:] = values
+    return classes
