@@ -125,9 +125,9 @@ def nasa_score(y: np.ndarray, found: np.ndarray) -> float:
     return float(np.where(late < 0, np.exp(-late / 13) - 1, np.exp(late / 10) - 1).sum())
 
 
-def cmapss(seeds: int) -> None:
+def cmapss(seeds: int, settings: str | None) -> None:
     X, X_test, y = engines("train"), engines("test"), engines("RUL")
-    best = choose(X)
+    best = settings or choose(X)
     print(f"\n### C-MAPSS FD001, {best}\n")
     print(
         "| contender | RMSE, life capped | sd | RMSE, life as it is | NASA score | runs | seconds |"
@@ -172,6 +172,7 @@ def main() -> None:
     archive = ["Covid3Month", "FloodModeling1", "Tecator"]
     parser.add_argument("--data", nargs="*", default=["cmapss", *archive])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--settings", choices=SETTINGS, help="instead of choosing anew")
     options = parser.parse_args()
     warnings.filterwarnings("ignore", module="sktime")
     torch.set_num_threads(1)
@@ -181,7 +182,7 @@ def main() -> None:
     )
     for name in options.data:
         if name == "cmapss":
-            cmapss(options.seeds)
+            cmapss(options.seeds, options.settings)
         else:
             compare(name, options.seeds)
 
