@@ -159,6 +159,19 @@ def test_token_ids(rng: np.random.Generator) -> None:
         predictor.predict([[1], [9]])
 
 
+@pytest.mark.parametrize("both", [False, True])
+def test_patches(rng: np.random.Generator, both: bool, tmp_path: Path) -> None:
+    X = [rng.normal(size=(n, 2)) for n in [3, 150, 1, 160, 161, 155, 7, 149]]
+    params = {"pooling": ("mean", "last", "max", "attention"), "empty": "zero_state", **TINY}
+    model = RNNClassifier(frontend="patch", bidirectional=both, **params)
+    model.fit(X, alternating(len(X)))
+    to_numpy(model).save(tmp_path / "m")
+    predictor, X = load_numpy(tmp_path / "m"), [*X, np.zeros((0, 2))]
+    assert_same(predictor.predict_proba(X), model.predict_proba(X))
+    with pytest.raises(ValueError, match="reads"):
+        predictor.stream()
+
+
 # -- what X may be ----------------------------------------------------------------------------
 
 
@@ -356,6 +369,8 @@ def test_what_is_of_your_own_is_named(ragged: list, labels: Any, numbers: Any) -
     assert to_numpy(pipe[-1]).n_features == 3
     with pytest.raises(ValueError, match="cell=GRUCell is of your own"):
         to_numpy(RNNClassifier(cell=torch.nn.GRUCell, **TINY).fit(ragged, labels))
+    with pytest.raises(ValueError, match="frontend='conv' cannot be computed without torch"):
+        to_numpy(RNNClassifier(frontend="conv", **TINY).fit(ragged, labels))
     with pytest.raises(ValueError, match="loss=NormalHead is of your own"):
         to_numpy(RNNRegressor(loss=NormalHead, **TINY).fit(ragged, numbers))
     with pytest.raises(ValueError, match="reads every sequence from its end"):
