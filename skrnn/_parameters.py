@@ -16,7 +16,14 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from skrnn._vectors import embedding_shape
-from skrnn.nn import CELLS, CHARACTER_ENCODERS, FRONTENDS, OBSERVING_CELLS, POOLINGS
+from skrnn.nn import (
+    CELLS,
+    CHARACTER_ENCODERS,
+    FRONTENDS,
+    OBSERVING_CELLS,
+    POOLINGS,
+    NegativeBinomialHead,
+)
 from skrnn.nn.specs import DTYPES
 
 CONSTRAINTS: dict[str, Any] = {
@@ -344,7 +351,7 @@ def _check_mixing(estimator: Any, mixing: list[Any]) -> None:
             "return_sequences=True asks for an answer at every step; use one that changes each "
             "sequence by itself, as Jitter."
         )
-    if mixing and estimator.loss == "negative_binomial":
+    if mixing and estimator.loss in ("negative_binomial", NegativeBinomialHead):
         raise ValueError(
             f"augmentation={mixing[0]!r} mixes the answers, and loss='negative_binomial' needs "
             "counts, which their means are not; use another loss or augmentation."

@@ -364,13 +364,41 @@ def test_f086_hostile_documents_are_refused(content, path):
         document["objects"].append({"class": "TargetScaling", "params": {}, "state": {"a": 1}})
         document["root"] = {"object": len(document["objects"]) - 1}
 
+    def method_of_some(document, tensors):
+        pipeline = {"class": "sklearn.Pipeline", "params": {"steps": []}, "state": {"predict": 3}}
+        document["objects"].append(pipeline)
+        document["root"] = {"object": len(document["objects"]) - 1}
+
+    def cache(document, tensors):
+        params = {"steps": [], "memory": "/tmp/pickles"}
+        document["objects"].append({"class": "sklearn.Pipeline", "params": params, "state": {}})
+        document["root"] = {"object": len(document["objects"]) - 1}
+
     for change in (
         nested, huge, unknown_class, unknown_parameter, method, holds_itself, wide_text,
-        other_fields,
+        other_fields, method_of_some, cache,
     ):  # fmt: skip
         path.write_bytes(content)
         changed(path, change=change)
         assert_refused(path)
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        {"horizon": [["range", [0, 10**9, 1], [None]], True, None]},
+        {"index": ["multi", [[["range", [0, 10**9, 1], [None]]], ["codes"]], [None]]},
+        {"index": ["category", [["range", [0, 10**9, 1], [None]], "codes", True], [None]]},
+    ],
+    ids=["horizon", "levels", "categories"],
+)
+def test_f086_a_range_is_not_longer_than_what_it_numbers(node, path):
+    """A range takes no room in a file; what is made of it may take room for all of its numbers."""
+    codes = np.zeros(2, dtype=np.int64)
+    path.write_bytes(pack({"root": node, "objects": []}, {"codes": codes}))
+    start = time.perf_counter()
+    assert "1000000000 rows" in str(assert_refused(path))
+    assert time.perf_counter() - start < 5
 
 
 def test_f086_a_hostile_forecaster_is_refused(airline, path):

@@ -16,7 +16,7 @@ from numpy.testing import assert_array_equal
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sktime.forecasting.base import ForecastingHorizon
 
@@ -69,6 +69,7 @@ def assert_same_parameters(first, second):
         {"dtype": "float64", "standardize": False, "class_weight": {"up": 2.0, "down": 1.0}},
         {"n_estimators": 2, "frontend": "conv", "optimizer__weight_decay": 0.1},
         {"augmentation": [nn.Jitter(0.1), nn.TimeWarp()], "optimizer": torch.optim.SGD},
+        {"augmentation": nn.Mixup(0.3), "weight_averaging": "ema"},
         {"validation_split": StratifiedKFold(2), "lr_schedule": "plateau"},
     ],
     ids=lambda params: "-".join(params) or "defaults",
@@ -241,6 +242,14 @@ def test_a_pipeline_comes_back(ragged, labels, path):
     pipeline = make_pipeline(SequenceScaler(), RNNClassifier(**SMALL)).fit(ragged, labels)
     loaded = through_a_file(pipeline, path)
     assert list(loaded.named_steps) == list(pipeline.named_steps)
+    assert_same(pipeline.predict_proba(ragged), loaded.predict_proba(ragged))
+
+
+def test_the_cache_of_a_pipeline_stays_out(ragged, labels, path, tmp_path):
+    steps = [("scale", SequenceScaler()), ("rnn", RNNClassifier(**SMALL))]
+    pipeline = Pipeline(steps, memory=str(tmp_path / "cache")).fit(ragged, labels)
+    loaded = through_a_file(pipeline, path)
+    assert loaded.memory is None
     assert_same(pipeline.predict_proba(ragged), loaded.predict_proba(ragged))
 
 
@@ -421,6 +430,18 @@ def test_every_estimator_is_in_the_table():
     for estimator in estimators:
         assert _classes.name_of(estimator) is not None, estimator
         assert callable(estimator.save)
+
+
+def test_everything_public_that_a_parameter_takes_is_in_the_table():
+    public = [value for value in map(vars(nn).get, nn.__all__) if inspect.isclass(value)]
+    made = [value for value in public if not inspect.isabstract(value)]
+    changes = [value for value in made if issubclass(value, nn.Augmentation | nn.Mixing)]
+    # A CellLayer is made of a cell by the network itself.
+    parts = [value for value in made if issubclass(value, nn.RecurrentLayer | nn.Frontend)]
+    parts.remove(nn.CellLayer)
+    assert len(changes) >= 4 and len(parts) >= 6
+    assert [kind for kind in changes if _classes.name_of(kind) is None] == []
+    assert [kind for kind in parts if _classes.name_of_named(kind) is None] == []
 
 
 VALUES = [

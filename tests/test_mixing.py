@@ -10,7 +10,7 @@ from sklearn.base import clone
 
 from skrnn import RNNClassifier, RNNRegressor
 from skrnn._training._augmentation import mixed_answers
-from skrnn.nn import Jitter, Mixing, Mixup, TimeWarp, ValidSteps
+from skrnn.nn import Jitter, Mixing, Mixup, NegativeBinomialHead, TimeWarp, ValidSteps
 
 TINY: dict[str, Any] = {"hidden_size": 4, "max_epochs": 2, "random_state": 0}
 # With a learning rate that moves nothing, the loss is that of the first weights.
@@ -242,12 +242,24 @@ def test_it_goes_with(ragged: list, labels: np.ndarray, params: dict[str, Any]) 
         ({"augmentation": [Mixup(), Mixup()]}, "mixes sequences twice"),
         ({"augmentation": Mixup(), "return_sequences": True}, "whose steps do not correspond"),
         ({"augmentation": Mixup(), "loss": "negative_binomial"}, "needs counts"),
+        ({"augmentation": Mixup(), "loss": NegativeBinomialHead}, "needs counts"),
         ({"augmentation": Mixup(), "embedding_dim": 2}, "X holds token ids"),
     ],
 )
 def test_what_cannot_be_is_named(ragged: list, params: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RNNRegressor(**params, **TINY).fit(ragged, np.arange(24))
+
+
+def test_shares_may_be_of_another_type_than_the_network(ragged: list, labels: np.ndarray) -> None:
+    class Single(Fixed):
+        def mix(self, x: Any, valid: Any, generator: Any) -> Any:
+            mixed, partner, share = super().mix(x, valid, generator)
+            return mixed, partner, share.float()
+
+    given, weight = ({"augmentation": kind(0.75)} for kind in (Fixed, Single)), np.arange(1.0, 25)
+    first, second = (train_loss(RNNClassifier, ragged, labels, weight, **p) for p in given)
+    assert first == pytest.approx(second)
 
 
 def test_a_mixture_must_keep_the_shape(ragged: list, numbers: np.ndarray) -> None:

@@ -25,6 +25,7 @@ _OWN = {
     "SlidingWindow": "skrnn.preprocessing._windowing",
     # what estimators are made of
     "Jitter": "skrnn.nn.augmentation",
+    "Mixup": "skrnn.nn.augmentation",
     "Scaling": "skrnn.nn.augmentation",
     "TimeWarp": "skrnn.nn.augmentation",
     "LabelEncoding": "skrnn._targets",
@@ -77,7 +78,9 @@ _SCHEDULERS = (
     "ConstantLR", "CosineAnnealingLR", "CosineAnnealingWarmRestarts", "CyclicLR", "ExponentialLR",
     "LinearLR", "MultiStepLR", "OneCycleLR", "PolynomialLR", "ReduceLROnPlateau", "StepLR",
 )  # fmt: skip
-_LAYERS = ("ConvFrontend", "MinGRULayer", "MinLSTMLayer", "PatchFrontend", "TorchLayer")
+_LAYERS = (
+    "ConvFrontend", "GRUDLayer", "MinGRULayer", "MinLSTMLayer", "PatchFrontend", "TorchLayer",
+)  # fmt: skip
 _CELLS = ("GRUCell", "LSTMCell", "RNNCell")
 _NAMED = {
     **{f"torch.optim.{name}": "torch.optim" for name in _OPTIMIZERS},

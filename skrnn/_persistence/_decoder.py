@@ -40,6 +40,11 @@ class Decoder:
 
     custom : mapping of str to object, default={}
         What was stored by name only.
+
+    Attributes
+    ----------
+    n_values : int
+        Number of values in all arrays.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class Decoder:
         self._objects = objects
         self._tensors = tensors
         self._custom = custom or {}
+        self.n_values = sum(array.size for array in tensors.values())
         self._made: dict[int, Any] = {}
         self._arrays: dict[str, NDArray] = {}
         self._depth = 0
@@ -122,6 +128,8 @@ class Decoder:
         params = {name: self.decode(node) for name, node in described["params"].items()}
         state = {name: self.decode(node) for name, node in described["state"].items()}
         _check_names(kind, state)
+        if params.get("memory") is not None:
+            raise ValueError("a Pipeline names a cache, which would be a folder of pickles")
         if hasattr(kind, "get_params"):
             made = kind(**params)
         elif params:
@@ -145,7 +153,8 @@ def _check_names(kind: type, state: dict[str, Any]) -> None:
     """Refuse attributes that would take the place of a method."""
     for name in state:
         found = inspect.getattr_static(kind, name, None)
-        if callable(found) or isinstance(found, property | classmethod | staticmethod):
+        # Properties and the methods that an estimator has at times are descriptors.
+        if callable(found) or hasattr(found, "__get__"):
             raise ValueError(f"{name!r} is no attribute of a {kind.__name__}")
 
 

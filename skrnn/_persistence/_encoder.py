@@ -166,7 +166,9 @@ def params_of(value: Any) -> dict[str, Any]:
         return value._params_to_store()
     if isinstance(value, type) or not hasattr(value, "get_params"):
         return {}
-    return value.get_params(deep=False)
+    params = value.get_params(deep=False)
+    # The cache of a Pipeline is a folder of pickles on this machine.
+    return {**params, "memory": None} if "memory" in params else params
 
 
 def state_of(value: Any) -> dict[str, Any]:

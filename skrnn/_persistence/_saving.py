@@ -52,9 +52,10 @@ def save(estimator: Any, path: Target, *, custom_objects: Mapping[str, Any] | No
     -----
     A loaded estimator predicts the same numbers to the bit on the same kind of machine, and can be
     trained further with ``warm_start=True``, `partial_fit` or `update`; the state of the optimizer
-    is not kept, so that such a training begins with a fresh one. An `accelerator` and the data in
-    ``validation_split=(X_val, y_val)`` are left out. A forecaster keeps the series it forecasts
-    from; nothing else of the training data is stored.
+    is not kept, so that such a training begins with a fresh one. Left out are an `accelerator`, a
+    table of vectors given as `embedding`, the cache of a Pipeline (`memory`) and the data in
+    ``validation_split=(X_val, y_val)``. A forecaster keeps the series it forecasts from; nothing
+    else of the training data is stored.
 
     Examples
     --------

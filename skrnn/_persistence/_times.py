@@ -15,6 +15,9 @@ from pandas.tseries.frequencies import to_offset
 from skrnn._persistence._arrays import Unstorable, read_array, write_array
 
 _UNITS = ("s", "ms", "us", "ns")
+# A range takes no room in a file, but what is made of it may hold all of its numbers: beyond so
+# many there have to be values for them.
+_SHORT_RANGE = 1_000_000
 
 
 def write_zone(encoder: Any, zone: Any, path: Any) -> Any:
@@ -139,6 +142,13 @@ def read_index(decoder: Any, written: Any) -> pd.Index:
     return index.set_names([decoder.decode(name) for name in names])
 
 
+def read_range(decoder: Any, content: Any) -> pd.Index:
+    index = pd.RangeIndex(*(int(n) for n in content))
+    if len(index) > max(_SHORT_RANGE, decoder.n_values):
+        raise ValueError(f"an index of {len(index)} rows, and no values for them")
+    return index
+
+
 def read_multi(decoder: Any, content: Any) -> pd.Index:
     levels, codes = content
     return pd.MultiIndex(
@@ -176,7 +186,7 @@ def read_deltas(decoder: Any, content: Any) -> pd.Index:
 
 _INDICES: dict[str, Callable[[Any, Any], pd.Index]] = {
     "multi": read_multi,
-    "range": lambda decoder, content: pd.RangeIndex(*(int(n) for n in content)),
+    "range": read_range,
     "category": read_category,
     "period": read_period,
     "stamps": read_stamps,

@@ -115,6 +115,7 @@ def mixed_answers(
         target = other.lerp(target, across)
     weight = inputs.get("weight")
     if weight is not None:
+        share = share.to(weight.dtype)
         mean = weight[partner].lerp(weight, share)
         inputs = {**inputs, "weight": mean}
         share = share * weight / mean.clamp(min=torch.finfo(mean.dtype).tiny)

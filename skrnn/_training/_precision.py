@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from skrnn.nn import MinGRULayer, MinLSTMLayer
+from skrnn.nn import GRUDLayer, MinGRULayer, MinLSTMLayer
 
-# torch's GRU and simple RNN have no bfloat16 kernel for the CPU, only matrix products: these pay
-# from here on. Below, and beside our own GRU in float32, bfloat16 takes up to four times as long.
+# torch's GRU and simple RNN, and GRU-D, have no bfloat16 kernel for the CPU, only matrix products:
+# these pay from here on. Below, and beside our own GRU in float32, bfloat16 takes up to four times
+# as long.
 LEAST_HIDDEN, LEAST_BATCH = 256, 64
 # Whose lines a warning does not name.
 _PACKAGES = {"joblib", "sklearn", "skrnn", "sktime"}
@@ -56,11 +57,13 @@ def _slow_layer(network: nn.Module, batch_size: int) -> str | None:
     for layer in network.modules():
         if isinstance(layer, MinGRULayer | MinLSTMLayer):
             return "linear recurrences have no matrix product to speed up"
-        if isinstance(layer, nn.GRU | nn.RNN):
-            size = layer.hidden_size
+        if isinstance(layer, nn.GRU | nn.RNN | GRUDLayer):
+            observes = isinstance(layer, GRUDLayer)
+            size: Any = layer.output_size if observes else layer.hidden_size
+            name = "grud" if observes else type(layer).__name__.lower()
             if size < LEAST_HIDDEN or batch_size < LEAST_BATCH:
                 return (
-                    f"on the CPU the cell {type(layer).__name__.lower()!r} needs a hidden_size of "
+                    f"on the CPU the cell {name!r} needs a hidden_size of "
                     f"{LEAST_HIDDEN} and a batch_size of {LEAST_BATCH} to gain from it, got "
                     f"{size} and {batch_size}; the cell 'lstm' needs neither"
                 )

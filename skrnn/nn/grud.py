@@ -150,6 +150,8 @@ class GRUDLayer(RecurrentLayer):
             h = h * keep
             gates, candidate = read_t.split([2 * size, size], dim=1)
             reset, write = torch.sigmoid(gates + h @ of_gates).chunk(2, dim=1)
-            h = h.lerp(torch.tanh(candidate + (reset * h) @ of_candidate), write)
+            new = torch.tanh(candidate + (reset * h) @ of_candidate)
+            # Mixed precision multiplies in a shorter type than that of the state.
+            h = h.lerp(new.to(h.dtype), write.to(h.dtype))
             hidden.append(h)
         return torch.stack(hidden, dim=1), h.unsqueeze(0)

@@ -155,6 +155,16 @@ def test_layers_above_read_states_with_a_gated_recurrent_unit():
     assert isinstance(encoder.layers[1].rnn, nn.GRU)
 
 
+def test_mixed_precision_is_close_and_keeps_the_type_of_the_state():
+    torch.manual_seed(0)
+    layer, x = GRUDLayer(6, 8), gappy((3, 5, 2))
+    features, _ = IrregularInput(2)(torch.from_numpy(x).float())
+    with torch.autocast("cpu", torch.bfloat16):
+        output, state = layer(features)
+    assert output.dtype == state.dtype == torch.float32
+    torch.testing.assert_close(output, layer(features)[0], atol=0.02, rtol=0)
+
+
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="input_size=4"):
         make_layer("grud", 4, 8)
