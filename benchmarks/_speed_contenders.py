@@ -140,6 +140,7 @@ def ours(task: Task, cell: str = "lstm", **params) -> RNNClassifier:
         **{
             "cell": cell,
             "hidden_size": task.hidden_size,
+            "frontend": None,
             "bidirectional": False,
             "pooling": "last",
             "early_stopping": False,

@@ -86,6 +86,7 @@ def ours_windows_fit(task: WindowTask) -> float:
     start = time.perf_counter()
     model = RNNRegressor(
         hidden_size=task.hidden_size,
+        frontend=None,
         bidirectional=False,
         pooling="last",
         early_stopping=False,

@@ -68,7 +68,8 @@ def peak_of(call: Callable[[], object]) -> float:
 def model(options: argparse.Namespace, **params) -> RNNRegressor:
     """The network of the comparison."""
     fixed = {"hidden_size": 4, "max_epochs": 1, "batch_size": options.batch_size}
-    return RNNRegressor(**{**fixed, "random_state": 0, "device": "cpu", **params})
+    fixed |= {"frontend": None, "random_state": 0, "device": "cpu"}
+    return RNNRegressor(**{**fixed, **params})
 
 
 def memory_of_fit(options: argparse.Namespace) -> dict[str, float]:
@@ -95,7 +96,11 @@ def memory_of_long_fit(options: argparse.Namespace) -> dict[str, float]:
 
     def fit(series: np.ndarray) -> None:
         fixed = {"hidden_size": 32, "max_epochs": 1, "random_state": 0, "device": "cpu"}
-        fixed |= {"bidirectional": False, "tbptt_steps": options.chunk if cut else None}
+        fixed |= {
+            "frontend": None,
+            "bidirectional": False,
+            "tbptt_steps": options.chunk if cut else None,
+        }
         if labels == "once":
             RNNRegressor(**fixed).fit([series], [0.0])
         else:

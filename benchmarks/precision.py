@@ -40,7 +40,12 @@ def main() -> None:
     print("|---|---|---|---|---|")
     for precision in ("float32", "bf16"):
         scores = [
-            RNNClassifier(hidden_size=settings.hidden_size, precision=precision, random_state=seed)
+            RNNClassifier(
+                hidden_size=settings.hidden_size,
+                frontend=None,
+                precision=precision,
+                random_state=seed,
+            )
             .fit(*train)
             .score(*test)
             for seed in settings.seeds

@@ -16,11 +16,13 @@ from skrnn._fitted import FittedNetMixin
 from skrnn._members import Member, MembersMixin
 from skrnn._parameters import (
     CONSTRAINTS,
+    EPOCHS,
     NetParamsMixin,
     check_combinations,
     embedding_size,
     numpy_dtype,
     reads_forward_only,
+    resolve_epochs,
     resolve_frontend,
     spec_of_slots,
     torch_dtype,
@@ -376,7 +378,7 @@ class RecurrentEstimator(
             network,
             optimizer=optimizer,
             lr=self.lr,
-            max_epochs=self.max_epochs,
+            max_epochs=EPOCHS if self.max_epochs == "auto" else self.max_epochs,
             batch_size=self.batch_size,
             gradient_clip_value=self.gradient_clip_value,
             tbptt_steps=self.tbptt_steps,
@@ -407,8 +409,9 @@ class RecurrentEstimator(
         checkpoints: Checkpoints | None,
     ) -> None:
         extra = []
+        epochs = resolve_epochs(self, len(train_set), members[0].net.module_)
         if hasattr(self, "_skl_callbacks") and hasattr(self, "_init_callback_context"):
-            context = self._init_callback_context(max_subtasks=self.max_epochs)
+            context = self._init_callback_context(max_subtasks=epochs)
             context.call_on_fit_task_begin(estimator=self, **seen)
             extra.append(ScikitLearnBridge(self, context, seen))
         plan = TrainingPlan(
@@ -428,7 +431,7 @@ class RecurrentEstimator(
             for number, one in enumerate(plans):
                 one.checkpoints = MemberCheckpoints(checkpoints, number)
         valid_set = None if validation is None else self._dataset(validation)
-        self._train_members(members, (train_set, valid_set), self.max_epochs, plans)
+        self._train_members(members, (train_set, valid_set), epochs, plans)
         if extra:
             context.call_on_fit_task_end(
                 estimator=self, reconstruction_attributes={"nets_": self.nets_}, **seen

@@ -136,7 +136,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         Number of ids of characters, the two reserved ones included. None takes the largest of
         `fit` plus one. Values in ``[2, inf)``. Only used with `character_encoder`.
 
-    frontend : {"conv", "patch", "auto"}, callable or None, default=None
+    frontend : {"conv", "patch", "auto"}, callable or None, default="auto"
         What the recurrent layers read instead of the time steps: ``"conv"``, the map of
         convolutions of several widths, whose mean over time also goes to the head; ``"patch"``,
         several steps as one; ``"auto"``, what suits the length of the sequences. A class is called
@@ -189,8 +189,9 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         :mod:`torch.optim.lr_scheduler` that steps once per epoch, or constant. Parameters of the
         last but one and of ``"plateau"`` are set as ``lr_schedule__gamma`` and so on.
 
-    max_epochs : int, default=100
-        Largest number of passes over the training part. Values in ``[1, inf)``.
+    max_epochs : int or "auto", default="auto"
+        Largest number of passes over the training part: ``"auto"`` is 100, but with convolutions
+        (`frontend`) as many as make 1000 steps, 20 to 600. Values in ``[1, inf)``.
 
     batch_size : int, default=32
         Sequences per step. Values in ``[1, inf)``.
@@ -423,7 +424,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         character_encoder: str | None = None,
         character_dim: int = 50,
         character_vocabulary_size: int | None = None,
-        frontend: str | Callable | None = None,
+        frontend: str | Callable | None = "auto",
         return_sequences: bool = False,
         standardize: bool = True,
         missing: str = "error",
@@ -434,7 +435,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         optimizer: str | type = "adamw",
         lr: float = 0.005,
         lr_schedule: str | type | None = "cosine",
-        max_epochs: int = 100,
+        max_epochs: int | str = "auto",
         batch_size: int = 32,
         gradient_clip_value: float | None = 1.0,
         tbptt_steps: int | None = None,

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from torch import nn
 
 from skrnn._vectors import embedding_shape
 from skrnn.nn import (
@@ -22,6 +23,7 @@ from skrnn.nn import (
     FRONTENDS,
     OBSERVING_CELLS,
     POOLINGS,
+    ConvFrontend,
     NegativeBinomialHead,
 )
 from skrnn.nn.specs import DTYPES
@@ -59,7 +61,7 @@ CONSTRAINTS: dict[str, Any] = {
     "optimizer": [str, type],
     "lr": [Interval(Real, 0, None, closed="neither")],
     "lr_schedule": [StrOptions({"cosine", "one_cycle", "plateau"}), type, None],
-    "max_epochs": [Interval(Integral, 1, None, closed="left")],
+    "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
     "batch_size": [Interval(Integral, 1, None, closed="left")],
     "gradient_clip_value": [Interval(Real, 0, None, closed="neither"), None],
     "tbptt_steps": [Interval(Integral, 1, None, closed="left"), None],
@@ -84,13 +86,22 @@ CONSTRAINTS: dict[str, Any] = {
     "verbose": ["verbose"],
 }
 
-# Sequences up to this length are short: frontend="auto" leaves them as they are.
-SHORT_SEQUENCE = 100
-# Front ends known by name make about so many steps of a sequence of the median length.
+# frontend="auto" leaves sequences up to this length as they are, the longer one is for patches.
+SHORT_FOR_CONV, SHORT_FOR_PATCHES = 12, 100
+# Up to this length, about that of the widest convolution, narrow ones see more.
+SHORT_FOR_WIDE, NARROW_SIZES = 40, (3, 5, 9)
+# Patches make about so many steps of a sequence of the median length.
 STEPS_TO_READ = 64
+# Convolutions make about so many, for their blocks and for the recurrent layers.
+STEPS_OF_MAP, STEPS_OF_MAP_TO_READ = 128, 32
 # Convolutions run over every step: frontend="auto" takes patches for longer sequences, and where
-# all of them together have more steps, on which an epoch would take a core a minute or so.
-LONGEST_FOR_CONV, MOST_FOR_CONV = 2000, 1_000_000
+# all of them together have more steps, on which an epoch would take a core some ten seconds.
+LONGEST_FOR_CONV, MOST_FOR_CONV = 2000, 4_000_000
+
+# max_epochs="auto" is so many epochs, and with convolutions as many as make the number of steps of
+# the optimizer that they need, within limits: few samples make few steps, many make long epochs.
+EPOCHS = 100
+STEPS_FOR_CONV, LEAST_EPOCHS_FOR_CONV, MOST_EPOCHS_FOR_CONV = 1000, 20, 600
 
 PREFIXES = ("optimizer__", "callbacks__", "lr_schedule__")
 # Those of classifier and regressor.
@@ -456,23 +467,38 @@ def resolve_frontend(estimator: Any, lengths: NDArray[np.integer]) -> dict[str, 
     """Say what front end an estimator gets with sequences of these lengths, as in a spec."""
     frontend, median = estimator.frontend, float(np.median(lengths))
     if frontend == "auto":
+        # Processes that share a batch have no statistics of the whole of it.
+        several = getattr(estimator.accelerator, "num_processes", 1) > 1
         as_they_are = (
-            median <= SHORT_SEQUENCE
+            median <= (SHORT_FOR_PATCHES if several else SHORT_FOR_CONV)
             or reads_forward_only(estimator.cell)
             or estimator.return_sequences
             or estimator.tbptt_steps is not None
             or reads_tokens(estimator)
         )
-        # Processes that share a batch have no statistics of the whole of it.
-        several = getattr(estimator.accelerator, "num_processes", 1) > 1
         patch = several or median > LONGEST_FOR_CONV or lengths.sum() > MOST_FOR_CONV
         frontend = None if as_they_are else "patch" if patch else "conv"
-    stride = max(int(np.ceil(median / STEPS_TO_READ)), 1)
+    stride: Any = None
+    sizes = None
     if frontend == "patch":
-        stride = max(stride, 2)
-    elif frontend != "conv":
-        return {"frontend": frontend, "frontend_stride": None}
-    return {"frontend": frontend, "frontend_stride": 1 if estimator.return_sequences else stride}
+        stride = max(int(np.ceil(median / STEPS_TO_READ)), 2)
+    elif frontend == "conv":
+        first = max(int(np.ceil(median / STEPS_OF_MAP)), 1)
+        stride = first, max(int(np.ceil(median / first / STEPS_OF_MAP_TO_READ)), 1)
+        stride = 1 if estimator.return_sequences else stride
+        sizes = NARROW_SIZES if median <= SHORT_FOR_WIDE else None
+    return {"frontend": frontend, "frontend_stride": stride, "frontend_sizes": sizes}
+
+
+def resolve_epochs(estimator: Any, n_samples: int, network: nn.Module) -> int:
+    """Say how many epochs a training on so many samples has at most."""
+    if estimator.max_epochs != "auto":
+        return int(estimator.max_epochs)
+    if not isinstance(getattr(network, "frontend", None), ConvFrontend):
+        return EPOCHS
+    n_steps = -(-n_samples // estimator.batch_size)
+    epochs = -(-STEPS_FOR_CONV // n_steps)
+    return min(max(epochs, LEAST_EPOCHS_FOR_CONV), MOST_EPOCHS_FOR_CONV)
 
 
 def frontend_spec(estimator: Any) -> dict[str, Any]:

@@ -197,8 +197,9 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         :mod:`torch.optim.lr_scheduler` that steps once per epoch, or constant. Parameters of the
         last but one and of ``"plateau"`` are set as ``lr_schedule__gamma`` and so on.
 
-    max_epochs : int, default=100
-        Largest number of passes over the training part. Values in ``[1, inf)``.
+    max_epochs : int or "auto", default="auto"
+        Largest number of passes over the training part: ``"auto"`` is 100, but with convolutions
+        (`frontend`) as many as make 1000 steps, 20 to 600. Values in ``[1, inf)``.
 
     batch_size : int, default=32
         Sequences per step. Values in ``[1, inf)``.
@@ -448,7 +449,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         optimizer: str | type = "adamw",
         lr: float = 0.005,
         lr_schedule: str | type | None = "cosine",
-        max_epochs: int = 100,
+        max_epochs: int | str = "auto",
         batch_size: int = 32,
         gradient_clip_value: float | None = 1.0,
         tbptt_steps: int | None = None,

@@ -10,11 +10,11 @@ import pytest
 from sklearn.base import clone
 
 from skrnn import RNNClassifier, RNNRegressor
-from skrnn._parameters import resolve_frontend
-from skrnn.nn import ConvFrontend, Frontend, PatchFrontend
+from skrnn._parameters import resolve_epochs, resolve_frontend
+from skrnn.nn import ConvFrontend, Frontend, PatchFrontend, SequenceNetwork
 from skrnn.sktime import RNNClassifier as SktimeClassifier
 
-SMALL = partial(ConvFrontend, channels=2, kernel_sizes=(3, 5), depth=1)
+SMALL = partial(ConvFrontend, channels=2, kernel_sizes=(3, 5), width=4, depth=1)
 TINY: dict[str, Any] = {"hidden_size": 4, "max_epochs": 1, "random_state": 0}
 
 
@@ -29,25 +29,51 @@ def fitted(n_steps: int, n_samples: int = 4, **params: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("name", "n_steps", "stride"),
-    [("patch", 10, 2), ("patch", 200, 4), ("conv", 10, 1), ("conv", 130, 3)],
+    [
+        ("patch", 10, 2),
+        ("patch", 200, 4),
+        ("conv", 10, (1, 1)),
+        ("conv", 130, (2, 3)),
+        ("conv", 1000, (8, 4)),
+    ],
 )
-def test_the_stride_leaves_some_64_steps(name: str, n_steps: int, stride: int) -> None:
-    assert fitted(n_steps, frontend=name).net_.module_.frontend.stride == stride
+def test_the_stride_leaves_few_steps(name: str, n_steps: int, stride: Any) -> None:
+    frontend = fitted(n_steps, frontend=name).net_.module_.frontend
+    assert (frontend.stride if name == "patch" else frontend.strides) == stride
 
 
 @pytest.mark.parametrize(
     ("n_steps", "n_samples", "expected"),
     [
-        (100, 4, None),
-        (101, 4, "conv"),
-        (2000, 500, "conv"),
-        (2000, 501, "patch"),
+        (12, 4, None),
+        (13, 4, "conv"),
+        (2000, 2000, "conv"),
+        (2000, 2001, "patch"),
         (2001, 4, "patch"),
     ],
 )
 def test_auto_goes_by_length_and_number(n_steps: int, n_samples: int, expected: Any) -> None:
     lengths = np.full(n_samples, n_steps)
     assert resolve_frontend(RNNClassifier(frontend="auto"), lengths)["frontend"] == expected
+
+
+@pytest.mark.parametrize(("n_steps", "widest"), [(13, 9), (40, 9), (41, 39)])
+def test_short_sequences_meet_narrow_convolutions(n_steps: int, widest: int) -> None:
+    convolutions = fitted(n_steps).net_.module_.frontend.stem.convolutions
+    assert max(convolution.kernel_size[1] for convolution in convolutions) == widest
+
+
+@pytest.mark.parametrize(
+    ("frontend", "n_samples", "expected"),
+    [(None, 10, 100), ("conv", 10, 600), ("conv", 320, 100), ("conv", 32_000, 20)],
+)
+def test_convolutions_are_trained_for_a_number_of_steps(
+    frontend: str | None, n_samples: int, expected: int
+) -> None:
+    spec = {"n_features": 1, "head": "categorical", "n_outputs": 2, "frontend": frontend}
+    network = SequenceNetwork.build(spec)
+    assert resolve_epochs(RNNClassifier(), n_samples, network) == expected
+    assert resolve_epochs(RNNClassifier(max_epochs=7), n_samples, network) == 7
 
 
 def test_auto_makes_no_statistics_of_batches_that_processes_share() -> None:
@@ -95,7 +121,7 @@ def test_the_front_end_is_kept_when_training_goes_on() -> None:
 
 def test_features_are_those_of_pooling_and_map(ragged: list, labels: np.ndarray) -> None:
     model = RNNClassifier(frontend=SMALL, pooling="last", **TINY).fit(ragged, labels)
-    assert model.transform(ragged).shape == (len(ragged), 2 * 4 + 2 * 2)
+    assert model.transform(ragged).shape == (len(ragged), 2 * 4 + 4)
     assert len(model.get_feature_names_out()) == 12
 
 

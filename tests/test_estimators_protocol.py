@@ -225,8 +225,8 @@ def test_f079_a_pickle_is_small_and_holds_no_data(cls: Any, early_stopping: bool
     X = list(rng.normal(size=(300, 40, 3)).astype(np.float32))
     y = rng.normal(size=300)
     y = y if cls is RNNRegressor else y > 0
-    fitted = cls(hidden_size=32, max_epochs=2, early_stopping=early_stopping).fit(X, y)
-    stored = pickle.dumps(fitted)
+    fitted = cls(hidden_size=32, frontend=None, max_epochs=2, early_stopping=early_stopping)
+    stored = pickle.dumps(fitted.fit(X, y))
     assert len(stored) <= 1.5 * weights_of(fitted) + 20_000
     assert len(stored) < sum(x.nbytes for x in X) / 1.5
     for x in X:

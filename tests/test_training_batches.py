@@ -43,6 +43,16 @@ def test_every_sample_once_per_epoch(lengths, batch_size, seed):
     assert_array_equal(np.sort(np.concatenate(ordered)), np.arange(len(lengths)))
 
 
+@pytest.mark.parametrize("n_samples", [1, 16, 17, 33, 100])
+def test_no_batch_is_much_smaller_than_the_others(n_samples):
+    for lengths in (EQUAL[:n_samples], RAGGED[:n_samples]):
+        batches = plan(dataset_of(lengths), 16).plan()
+        sizes = [len(batch) for batch in batches]
+        if lengths.std() == 0 or len(sizes) == -(-n_samples // 16):  # none was cut by length
+            assert len(sizes) == -(-n_samples // 16)
+            assert max(sizes) - min(sizes) <= 1
+
+
 @pytest.mark.parametrize("lengths", [RAGGED, EQUAL], ids=["ragged", "equal"])
 def test_batches_have_other_members_in_every_epoch(lengths):
     # All samples fit into one group that is sorted by length.

@@ -260,13 +260,13 @@ class TrainBatches(DealtBatches):
         """Draw the index arrays of one epoch."""
         order = self.random_state.permutation(len(self.dataset))
         if self.dataset.equal_length is not None:
-            return _cut(order, self.batch_size)
+            return _dealt(order, self.batch_size)
         lengths = self.dataset.lengths
         rough = lengths * self.random_state.uniform(1, 1 + LENGTH_JITTER, size=len(lengths))
         batches = []
         for group in _cut(order, self.batch_size * BUCKET_BATCHES):
             group = group[np.argsort(rough[group], kind="stable")]
-            for indices in _cut(group, self.batch_size):
+            for indices in _dealt(group, self.batch_size):
                 batches.extend(split_outliers(indices, lengths))
         return [batches[i] for i in self.random_state.permutation(len(batches))]
 
@@ -318,6 +318,14 @@ def split_outliers(indices: NDArray, lengths: NDArray) -> list[NDArray]:
 
 def _cut(indices: NDArray, size: int) -> list[NDArray]:
     return [indices[i : i + size] for i in range(0, len(indices), size)]
+
+
+def _dealt(indices: NDArray, size: int) -> list[NDArray]:
+    """Cut into as many parts as `_cut` does, but of the same size, give or take one.
+
+    A last batch of two or three samples would move the weights as far as the others do.
+    """
+    return np.array_split(indices, max(-(-len(indices) // size), 1))
 
 
 def _as_tensor(array: NDArray, dtype: torch.dtype, device: Any) -> Tensor:

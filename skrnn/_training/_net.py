@@ -21,7 +21,7 @@ from skrnn._training._processes import Alone
 from skrnn._training._steps import StepGuard, clear_gradients, learnable, need_not_wait
 from skrnn._training._threads import shared_cores
 from skrnn._training._truncation import Chunk, ChunkBatches, advance, answer, backward_in_chunks
-from skrnn.nn import SequenceHead, SequenceNetwork, length_mask
+from skrnn.nn import Head, SequenceHead, SequenceNetwork, length_mask
 
 # Inference batches are filled up to constant size below this many rows x steps.
 MAX_FILLED_STEPS = 2**18
@@ -169,6 +169,9 @@ class SequenceNetMixin(EpochMixin):
         if isinstance(x, Chunk):
             return self.in_precision(answer, self, x)
         sequences = x["x"].to(self.device, non_blocking=True)
+        if self.module_.training and self.module_.frontend is not None and "weight" in x:
+            # Statistics of the batch know the weights of its samples, as the loss does.
+            return self.in_precision(self.module_, sequences, x.get("lengths"), x["weight"])
         return self.in_precision(self.module_, sequences, x.get("lengths"))
 
     def in_precision(self, function: Callable[..., Tensor], *args: Any) -> Tensor:
@@ -191,10 +194,10 @@ class SequenceNetMixin(EpochMixin):
         y_true, head = y_true.to(self.device, non_blocking=True), self.module_.head
         if isinstance(head, SequenceHead):
             return mean_over_sequences(head, y_pred, y_true, X)
-        loss = head.loss(y_pred, y_true)
+        loss = _loss_of_answers(head, y_pred, y_true)
         if training and "other_target" in X:
             # The labels of a mixture of two sequences are those of both.
-            other = head.loss(y_pred, X["other_target"].to(self.device))
+            other = _loss_of_answers(head, y_pred, X["other_target"].to(self.device))
             loss = other.lerp(loss, X["share"].to(loss))
         weight = _loss_weight(loss, X)
         if weight is None:
@@ -350,6 +353,14 @@ def _filled(indices: Any, dataset: SequenceDataset, batch_size: int) -> Any:
     if batch_size * longest > MAX_FILLED_STEPS:
         return indices
     return np.concatenate([indices, np.repeat(indices[-1:], batch_size - len(indices))])
+
+
+def _loss_of_answers(head: Head, y_pred: Tensor, y_true: Tensor) -> Tensor:
+    """Loss of each sample, or step: the mean over the answers that the network gave to it."""
+    answers = y_pred.split(len(y_true))
+    if len(answers) == 1:
+        return head.loss(y_pred, y_true)
+    return torch.stack([head.loss(answer, y_true) for answer in answers]).mean(dim=0)
 
 
 def _loss_weight(loss: Tensor, inputs: Any) -> Tensor | None:

@@ -55,6 +55,7 @@ from skrnn.nn.lengths import (
 )
 from skrnn.nn.minimal import MinGRULayer, MinLSTMLayer
 from skrnn.nn.network import SequenceNetwork
+from skrnn.nn.norms import StepNorm
 from skrnn.nn.pooling import POOLINGS, Pooling
 from skrnn.nn.randomness import Dropout, drawn_from, generator_of_thread
 from skrnn.nn.scaler import FeatureScaler
@@ -117,6 +118,7 @@ __all__ = [
     "SequenceHead",
     "SequenceNetwork",
     "State",
+    "StepNorm",
     "StudentTHead",
     "TimeWarp",
     "TokenEmbedding",

@@ -7,6 +7,7 @@ from typing import TypeAlias, Union
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 __all__ = ["Lengths", "ValidSteps", "check_lengths", "length_mask", "reverse_within_length"]
 
@@ -134,6 +135,10 @@ class ValidSteps:
     time : int
         Number of time steps of the padded batch.
 
+    weight : Tensor of shape (batch,) or (batch, time), or None, default=None
+        How much the sequences, or their steps, count in statistics of the batch; 0 or more. None:
+        equally.
+
     Examples
     --------
     >>> import torch
@@ -146,10 +151,13 @@ class ValidSteps:
     tensor([2., 1., 0.])
     """
 
-    def __init__(self, lengths: Tensor | None, batch: int, time: int) -> None:
+    def __init__(
+        self, lengths: Tensor | None, batch: int, time: int, weight: Tensor | None = None
+    ) -> None:
         self.lengths = lengths
         self.batch = batch
         self.time = time
+        self.weight = weight
 
     @classmethod
     def of(cls, lengths: Lengths, x: Tensor) -> "ValidSteps":
@@ -228,7 +236,30 @@ class ValidSteps:
         if stride == 1:
             return self
         lengths = None if self.lengths is None else (self.lengths + stride - 1) // stride
-        return ValidSteps(lengths, self.batch, -(-self.time // stride))
+        weight = self.weight
+        if weight is not None and weight.ndim == 2:
+            weight = functional.pad(weight, (0, -self.time % stride)).unflatten(1, (-1, stride))
+            weight = weight.amax(dim=2)
+        return ValidSteps(lengths, self.batch, -(-self.time // stride), weight)
+
+    def counts(self, x: Tensor) -> Tensor | None:
+        """How much each step counts in statistics of the batch.
+
+        Parameters
+        ----------
+        x : Tensor
+            Its type is that of the result.
+
+        Returns
+        -------
+        Tensor of shape (batch, time), or None
+            The weights, 0 at padding; None if all steps count the same.
+        """
+        if self.weight is None:
+            return None if self.mask is None else self.mask.to(x.dtype)
+        weight = self.weight.to(x.device, x.dtype, non_blocking=True)
+        weight = weight.unsqueeze(1).expand(-1, self.time) if weight.ndim == 1 else weight
+        return weight if self.mask is None else weight * self.mask
 
     def fill(self, x: Tensor, value: float) -> Tensor:
         """Write a value over the padding.

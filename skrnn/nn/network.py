@@ -126,7 +126,9 @@ class SequenceNetwork(nn.Module):
             `missing` ("mask": NaN is a missing value, see :class:`IrregularInput`; None: there is
             none), `time_channel` (the feature that holds time stamps, or None),
             `frontend` (None, a name in `FRONTENDS` or a class) with `frontend_stride` (None: its
-            default), `quantiles` and `dtype` ("float32" or "float64").
+            default; of "conv" a pair, too) and `frontend_sizes` (None: its default; of "conv" only,
+            the widths of its first convolutions), `quantiles` and `dtype` ("float32" or
+            "float64").
 
         Returns
         -------
@@ -206,10 +208,21 @@ class SequenceNetwork(nn.Module):
         ValueError
             If `x` has another number of features or dimensions, or the lengths do not fit it.
         """
-        valid = ValidSteps.of(lengths, x)
-        steps, valid, summary = self._read(self._features(x, valid)[0], valid)
-        pooled = self._pool(self.encoder(steps, valid), valid)
+        pooled, summary = self._encoded(x, ValidSteps.of(lengths, x))
         return pooled if summary is None else torch.cat([pooled, summary], dim=1)
+
+    def _encoded(self, x: Tensor, valid: ValidSteps) -> tuple[Tensor, Tensor | None]:
+        """Pooled states, or those of all steps, and the summary of the front end."""
+        steps, valid, summary = self._read(self._features(x, valid)[0], valid)
+        return self._pool(self.encoder(steps, valid), valid), summary
+
+    @property
+    def n_answers(self) -> int:
+        """Answers to each sequence in training: of several, the loss is the mean."""
+        front = self.frontend
+        if not self.training or self.pooling is None or front is None:
+            return 1
+        return 2 if front.summary_size and front.summary_alone else 1
 
     def attention(self, x: Tensor, lengths: Lengths = None) -> Tensor:
         """Compute how much attention the pooling gives to each time step.
@@ -369,7 +382,7 @@ class SequenceNetwork(nn.Module):
             output, valid, padding_is_zero=isinstance(self.encoder, RecurrentEncoder)
         )
 
-    def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
+    def forward(self, x: Tensor, lengths: Lengths = None, weight: Tensor | None = None) -> Tensor:
         """Compute the raw values of the head.
 
         Parameters
@@ -380,17 +393,33 @@ class SequenceNetwork(nn.Module):
         lengths : Tensor, ndarray, sequence of int or None, default=None
             Number of valid leading steps per sequence, in `[0, time]`. None: all are valid.
 
+        weight : Tensor of shape (batch,) or (batch, time), or None, default=None
+            How much the sequences, or their steps, count in the statistics of a batch that a front
+            end makes in training. None: equally.
+
         Returns
         -------
         Tensor of shape (batch, raw_size) or (batch, time, raw_size)
-            What `head.loss` and `head.predict` read; per time step without pooling.
+            What `head.loss` and `head.predict` read; per time step without pooling. In training
+            there are `n_answers` times as many rows: all sequences, and all again.
 
         Raises
         ------
         ValueError
             If `x` has another number of features or dimensions, or the lengths do not fit it.
         """
-        return self.head(self.dropout(self.encode(x, lengths)))
+        valid = ValidSteps.of(lengths, x)
+        if weight is not None:
+            valid = ValidSteps(valid.lengths, valid.batch, valid.time, weight)
+        pooled, summary = self._encoded(x, valid)
+        if summary is None:
+            return self.head(self.dropout(pooled))
+        if self.n_answers == 1:
+            return self.head(self.dropout(torch.cat([pooled, summary], dim=1)))
+        # Twice as much of one as if there were none of the other: the weights that answer best are
+        # such that those of both together give the mean.
+        alone = [2 * pooled, torch.zeros_like(summary)], [torch.zeros_like(pooled), 2 * summary]
+        return self.head(self.dropout(torch.cat([torch.cat(parts, dim=1) for parts in alone])))
 
 
 def _spread(weights: Tensor, stride: int, valid: ValidSteps) -> Tensor:

@@ -43,7 +43,8 @@ class NetworkSpec(TypedDict):
     missing: str | None
     time_channel: int | None
     frontend: FrontendLike | None
-    frontend_stride: int | None
+    frontend_stride: int | Sequence[int] | None
+    frontend_sizes: Sequence[int] | None
     head: HeadLike
     n_outputs: int
     quantiles: Sequence[float]
@@ -75,6 +76,7 @@ NETWORK_DEFAULTS: dict[str, object] = {
     "time_channel": None,
     "frontend": None,
     "frontend_stride": None,
+    "frontend_sizes": None,
     "quantiles": DEFAULT_QUANTILES,
     "dtype": "float32",
 }

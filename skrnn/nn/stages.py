@@ -108,4 +108,5 @@ def frontend_of(full: NetworkSpec, input_size: int) -> Frontend | None:
         return None
     # One output per time step must not see later steps unasked.
     causal = full["pooling"] is None and not full["bidirectional"]
-    return make_frontend(full["frontend"], input_size, full["frontend_stride"], causal=causal)
+    given = full["frontend_stride"], full["frontend_sizes"]
+    return make_frontend(full["frontend"], input_size, *given, causal=causal)

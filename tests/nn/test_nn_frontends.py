@@ -85,11 +85,13 @@ def test_a_dropped_token_is_dropped_at_all_its_places():
 
 LENGTHS = torch.tensor([9, 1, 0, 4])
 TIME = 9
+CONV = partial(ConvFrontend, channels=3, kernel_sizes=(3, 7), width=5, block_sizes=(5, 3))
 MAKERS = {
     "patch": partial(PatchFrontend, patch_length=4, output_size=5),
-    "conv": partial(ConvFrontend, channels=3, kernel_sizes=(3, 7), depth=2),
-    "conv, shortened": partial(ConvFrontend, channels=3, kernel_sizes=(3, 7), depth=2, stride=4),
-    "conv, causal": partial(ConvFrontend, channels=3, kernel_sizes=(1, 5), depth=1, causal=True),
+    "conv": partial(CONV, block_sizes=(3,)),
+    "conv, shortened": partial(CONV, stride=(2, 3)),
+    "conv, causal": partial(CONV, block_sizes=(3, 1), depth=1, causal=True),
+    "conv, one stage": partial(CONV, depth=0, stride=4),
 }
 frontends = pytest.mark.parametrize("name", MAKERS)
 
@@ -178,36 +180,6 @@ def test_patches_are_those_of_the_loop():
             torch.testing.assert_close(made[i, k], expected)
 
 
-def test_the_statistics_are_those_of_the_valid_steps():
-    norm = MAKERS["conv"](2).norm
-    reference = torch.nn.BatchNorm1d(6)
-    with torch.no_grad():
-        norm.weight.uniform_(0.5, 2)
-        norm.bias.normal_()
-    reference.weight, reference.bias = norm.weight, norm.bias
-    x, mask = torch.randn(len(LENGTHS), 6, TIME), length_mask(LENGTHS, TIME)
-    rows = x.transpose(1, 2)[mask]
-    made = norm(x, mask.unsqueeze(1).float()).transpose(1, 2)[mask]
-    torch.testing.assert_close(made, reference(rows))
-    torch.testing.assert_close(norm.running_mean, rows.mean(0))
-    torch.testing.assert_close(norm.running_var, rows.var(0))
-    whole = torch.randn(3, 6, TIME)
-    expected = reference(whole)
-    torch.testing.assert_close(norm(whole), expected)
-    torch.testing.assert_close(norm(whole, torch.ones(3, 1, TIME)), expected)
-
-
-def test_running_statistics_are_a_mean_at_first_and_follow_then():
-    norm = MAKERS["conv"](2).norm
-    batches = torch.randn(12, 3, 6, TIME) + torch.arange(12.0).view(-1, 1, 1, 1)
-    means = batches.mean(dim=(1, 3))
-    for k, batch in enumerate(batches[:10], start=1):
-        norm(batch)
-        torch.testing.assert_close(norm.running_mean, means[:k].mean(0))
-    norm(batches[10])
-    torch.testing.assert_close(norm.running_mean, 0.9 * means[:10].mean(0) + 0.1 * means[10])
-
-
 @pytest.mark.parametrize("lengths", [None, [1, 0]])
 def test_a_single_step_can_be_trained_on(lengths):
     frontend = MAKERS["conv"](2)
@@ -220,15 +192,40 @@ def test_a_single_step_can_be_trained_on(lengths):
 
 def test_the_summary_is_the_mean_of_the_map_and_a_stride_takes_maxima():
     fine = network_with("conv").frontend
-    coarse = MAKERS["conv, shortened"](2).eval()
+    coarse = partial(MAKERS["conv"], stride=4)(2).eval()
     coarse.load_state_dict(fine.state_dict())
     x = torch.randn(2, TIME, 2)
     (steps, summary), (maxima, same) = fine(x, [9, 6]), coarse(x, [9, 6])
     torch.testing.assert_close(summary[1], steps[1, :6].mean(0))
-    assert torch.equal(summary, same)
+    torch.testing.assert_close(summary, same)
     for k, start in enumerate((0, 4)):
         torch.testing.assert_close(maxima[1, k], steps[1, start : min(start + 4, 6)].amax(0))
     assert not bool(maxima[1, 2].any())
+
+
+def test_the_first_stride_takes_maxima_of_the_first_convolutions():
+    options = {"channels": 3, "kernel_sizes": (3, 7), "depth": 0}
+    fine, coarse = ConvFrontend(2, **options), ConvFrontend(2, **options, stride=(4, 1))
+    coarse.load_state_dict(fine.state_dict())
+    x = torch.randn(2, TIME, 2)
+    steps, (maxima, summary) = fine(x, [9, 6])[0], coarse(x, [9, 6])
+    torch.testing.assert_close(maxima[0, 2], steps[0, 8:].amax(0))
+    torch.testing.assert_close(maxima[1, 1], steps[1, 4:6].amax(0))
+    torch.testing.assert_close(summary[1], maxima[1, :2].mean(0))
+
+
+def test_a_block_adds_its_input_to_what_its_convolutions_make():
+    front = ConvFrontend(2, 3, (3,), width=3, depth=1, block_sizes=(3, 1)).eval()
+    x = torch.randn(2, 2, 1, TIME)
+    with torch.no_grad():
+        for norm in front.blocks[0].norms:
+            norm.weight.uniform_(0.5, 2)
+        flow = front.stem(x, ValidSteps.of(None, x[:, 0, 0].unsqueeze(2)))
+        first, second = front.blocks[0].convolutions
+        one, two = front.blocks[0].norms
+        expected = (flow + two(second(one(first(flow)).relu()))).relu()
+        made, _ = front(x.squeeze(2).transpose(1, 2))
+    torch.testing.assert_close(made, expected.squeeze(2).transpose(1, 2))
 
 
 def test_only_a_causal_map_leaves_earlier_steps_alone():
@@ -244,8 +241,12 @@ def test_the_convolutions_of_one_output_per_step_look_back_only():
     spec = {"n_features": 2, "frontend": "conv", "head": "normal", "n_outputs": 1}
     for pooling, bidirectional in ((None, True), ("mean", False), (None, False)):
         options = {"pooling": pooling, "bidirectional": bidirectional}
-        block = SequenceNetwork.build({**spec, **options}).frontend.blocks[0]
-        assert block.causal == (options == {"pooling": None, "bidirectional": False})
+        network = SequenceNetwork.build({**spec, **options}).eval()
+        x = torch.randn(1, TIME, 2)
+        later = torch.cat([x[:, :5], torch.zeros(1, TIME - 5, 2)], dim=1)
+        steps, others = network.frontend(x)[0], network.frontend(later)[0]
+        blind = torch.equal(steps[:, :5], others[:, :5])
+        assert blind == (options == {"pooling": None, "bidirectional": False})
 
 
 class Changes(Frontend):
@@ -268,6 +269,42 @@ def test_a_front_end_of_the_user_reads_what_was_scaled():
     changes = scaled.diff(dim=1, prepend=torch.zeros(2, 1, 2))
     expected = network.encoder(torch.cat([scaled, changes], dim=2))
     torch.testing.assert_close(network.encode(x), network.pooling(expected))
+
+
+class WithMean(Frontend):
+    """A summary to answer from."""
+
+    def __init__(self, input_size, alone=True):
+        super().__init__(input_size, summary_size=input_size, summary_alone=alone)
+
+    def forward(self, x, valid):
+        return x, x.mean(dim=1)
+
+
+def test_the_answer_is_the_mean_of_those_learned_from_states_and_from_summary_alone():
+    spec = {"n_features": 2, "hidden_size": 4, "head": "categorical", "n_outputs": 3}
+    network = SequenceNetwork.build({**spec, "frontend": WithMean})
+    x = torch.randn(5, TIME, 2)
+    answers = network.train()(x)
+    assert network.n_answers == 2
+    assert answers.shape == (10, 3)
+    states, summary = answers.split(5)
+    others = network(x.flip(1))
+    torch.testing.assert_close(others[5:], summary)
+    assert not torch.allclose(others[:5], states)
+    mean = network.eval()(x)
+    assert network.n_answers == 1
+    assert mean.shape == (5, 3)
+    torch.testing.assert_close(mean, (states + summary) / 2)
+    torch.testing.assert_close(mean, network.head(network.encode(x)))
+
+
+def test_a_summary_that_is_not_alone_is_learned_from_together():
+    spec = {"n_features": 2, "hidden_size": 4, "head": "categorical", "n_outputs": 3}
+    network = SequenceNetwork.build({**spec, "frontend": partial(WithMean, alone=False)})
+    x = torch.randn(5, TIME, 2)
+    assert network.n_answers == 1
+    torch.testing.assert_close(network.train()(x), network.eval()(x))
 
 
 def test_tokens_go_through_a_front_end():
@@ -305,8 +342,12 @@ def test_a_network_with_a_front_end_reads_no_chunks():
         (lambda: make_frontend(Changes(2), 2), TypeError, "the object Changes; give its class"),
         (lambda: make_frontend(lambda n: torch.nn.Linear(n, n), 2), TypeError, "got Linear"),
         (lambda: ConvFrontend(2, kernel_sizes=(3, 4)), ValueError, r"must be odd.*got \(3, 4\)"),
+        (lambda: ConvFrontend(2, block_sizes=(2,)), ValueError, r"must be odd.*got \(2,\)"),
         (lambda: ConvFrontend(2, channels=0), ValueError, "channels=0"),
+        (lambda: ConvFrontend(2, width=0), ValueError, "width=0"),
+        (lambda: ConvFrontend(2, depth=-1), ValueError, "depth must be at least 0.*depth=-1"),
         (lambda: ConvFrontend(2, stride=0), ValueError, "stride must be at least 1"),
+        (lambda: ConvFrontend(2, stride=(1, 2, 3)), ValueError, r"or two such, got \(1, 2, 3\)"),
         (lambda: PatchFrontend(2, 0), ValueError, "patch_length must be at least 1"),
     ],
 )

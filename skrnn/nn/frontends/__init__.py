@@ -1,6 +1,6 @@
 """Front ends: what the sequences hold becomes what the recurrent layers read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from torch import nn
@@ -35,7 +35,12 @@ FRONTENDS: dict[str, type[Frontend]] = {"conv": ConvFrontend, "patch": PatchFron
 
 
 def make_frontend(
-    frontend: FrontendLike, input_size: int, stride: int | None = None, *, causal: bool = False
+    frontend: FrontendLike,
+    input_size: int,
+    stride: int | Sequence[int] | None = None,
+    kernel_sizes: Sequence[int] | None = None,
+    *,
+    causal: bool = False,
 ) -> Frontend:
     """Make a front end from its name or class.
 
@@ -48,8 +53,12 @@ def make_frontend(
     input_size : int
         Number of features per time step. Values in `[1, inf)`.
 
-    stride : int or None, default=None
-        Time steps that become one, of a front end given by name. None leaves its default.
+    stride : int, tuple of two int or None, default=None
+        Time steps that become one, of a front end given by name; of "conv" in two places, see
+        :class:`ConvFrontend`. None leaves its default.
+
+    kernel_sizes : tuple of int or None, default=None
+        Widths of the first convolutions of "conv". None leaves its default.
 
     causal : bool, default=False
         Whether the front end "conv" sees no later step.
@@ -84,6 +93,8 @@ def make_frontend(
             options["patch_length" if frontend == "patch" else "stride"] = stride
         if frontend == "conv":
             options["causal"] = causal
+            if kernel_sizes is not None:
+                options["kernel_sizes"] = kernel_sizes
         return FRONTENDS[frontend](input_size, **options)
     if isinstance(frontend, nn.Module) or not callable(frontend):
         raise TypeError(

@@ -27,6 +27,10 @@ class Frontend(nn.Module, ABC):
         Number of features of the summary of a sequence, which goes beside the pooled states to the
         head. 0: there is none.
 
+    summary_alone : bool, default=False
+        Whether the head learns to answer from the summary alone, and from the pooled states alone.
+        Its answer is the mean of both then, on the scale of its raw values.
+
     See Also
     --------
     PatchFrontend : Several steps become one.
@@ -55,13 +59,21 @@ class Frontend(nn.Module, ABC):
     6
     """
 
-    def __init__(self, output_size: int, *, stride: int = 1, summary_size: int = 0) -> None:
+    def __init__(
+        self,
+        output_size: int,
+        *,
+        stride: int = 1,
+        summary_size: int = 0,
+        summary_alone: bool = False,
+    ) -> None:
         super().__init__()
         if stride < 1:
             raise ValueError(f"stride must be at least 1 time step, got {stride}.")
         self.output_size = output_size
         self.stride = stride
         self.summary_size = summary_size
+        self.summary_alone = summary_alone
 
     @abstractmethod
     def forward(self, x: Tensor, valid: ValidSteps) -> Tensor | tuple[Tensor, Tensor]:
