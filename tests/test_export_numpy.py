@@ -336,6 +336,8 @@ def test_sound_files_that_lie_are_refused(ragged: list, labels: Any, tmp_path: P
     for name, value in [
         ("hidden_size", 10**15),
         ("hidden_size", [-1]),
+        ("hidden_size", [1] * 1000),
+        ("num_layers", 10**12),
         ("cell", "os.system"),
         ("cell", ["lstm"]),
         ("pooling", ["mean", "median"]),
