@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -48,6 +48,7 @@ from skrnn._training import (
     resolve_precision,
     split_holdout,
 )
+from skrnn._transfer import Source, freeze
 from skrnn._validation import check_vocabulary, validate_sequences
 from skrnn._vectors import embedding_shape, embedding_table
 from skrnn.nn import SequenceNetwork
@@ -81,6 +82,7 @@ class RecurrentEstimator(
         "https://skrnn.readthedocs.io/en/latest/api/generated/skrnn.{estimator_name}.html"
     )
     _net_class: type
+    _shared: ClassVar[tuple[str, ...]] = ("accelerator", "embedding", "pretrained")
 
     def _fit(
         self,
@@ -175,10 +177,17 @@ class RecurrentEstimator(
         """Check the data and learn, or compare, what the network is built from."""
         if not reset:
             self._check_same_network()
+        else:
+            # Until the networks are made.
+            self._source = Source.of(self.pretrained)
+            self.__dict__.pop("pretrained_parts_", None)
         samples = self._check(X, y, sample_weight, reset=reset)
         if reset:
             self._learn_target(samples, classes)
-            self._frontend = self.frontend, resolve_frontend(self, samples.sequences.lengths)
+            frontend = resolve_frontend(self, samples.sequences.lengths)
+            if self._source is not None:
+                frontend = self._source.frontend(self, frontend)
+            self._frontend = self.frontend, frontend
             self._spec = self._network_spec()
         else:
             self._update_scale(samples)
@@ -259,16 +268,21 @@ class RecurrentEstimator(
             words = sequences.with_values(sequences.values[:, :1])
         if reset:
             rows = None if self.embedding is None else embedding_shape(self.embedding)[0]
-            given = self.vocabulary_size or rows
+            given = self.vocabulary_size or rows or self._known("vocabulary_size")
             self.vocabulary_size_ = given or max(int(words.peak()) + 1, 2)
         check_vocabulary(words, self.vocabulary_size_, "token", "vocabulary_size")
         if characters:
             spelling = sequences.with_values(sequences.values[:, 1:])
             if reset:
-                given = self.character_vocabulary_size
+                name = "character_vocabulary_size"
+                given = self.character_vocabulary_size or self._known(name)
                 self.character_vocabulary_size_ = given or max(int(spelling.peak()) + 1, 2)
             size = self.character_vocabulary_size_
             check_vocabulary(spelling, size, "character", "character_vocabulary_size")
+
+    def _known(self, name: str) -> Any:
+        """What the source of the weights says, if there is one."""
+        return None if self._source is None else self._source.spec[name]
 
     def _hold_out(self, samples: Samples, groups: Any, seed: int) -> tuple[Samples, Samples | None]:
         """Split off the validation part, drop what counts nothing, and weigh both parts."""
@@ -328,7 +342,7 @@ class RecurrentEstimator(
             **self._head_spec(),
         }
 
-    def _build_network(self, samples: Samples) -> SequenceNetwork:
+    def _build_network(self, samples: Samples, member: int) -> SequenceNetwork:
         with building():
             network = SequenceNetwork.build(self._spec)
         if self.standardize and network.scaler is not None:
@@ -338,6 +352,8 @@ class RecurrentEstimator(
             network.embedding.set_vectors(torch.from_numpy(table))
         if network.irregular is not None:
             learn_times(network.irregular, self._inputs_of(samples))
+        if self._source is not None:
+            self.pretrained_parts_ = self._source.give(network, self._spec, member)
         self._learn_scale(samples, network.head)
         network.head.initialize(torch.as_tensor(self._encode_target(samples)))
         return network
@@ -368,6 +384,8 @@ class RecurrentEstimator(
         seed: int,
         precision: str | None = None,
     ) -> Any:
+        source = self.__dict__.get("_source")
+        freeze(network, self.__dict__.get("_frozen", ()), source and self.pretrained_parts_)
         callbacks = [clone(callback, safe=False) for callback in self.callbacks or []]
         optimizer = resolve_optimizer(self.optimizer)
         prefixed = {

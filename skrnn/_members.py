@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import threading
 from collections.abc import Callable, Sequence
@@ -27,6 +28,7 @@ from skrnn._training import (
     resolve_device,
     train,
 )
+from skrnn._transfer import as_prefixes, freeze
 from skrnn.nn import SequenceHead, generator_of_thread
 
 # Seconds after which the main thread looks whether it was interrupted.
@@ -226,6 +228,8 @@ class MembersMixin:
     gradient_clip_value: float | None
     tbptt_steps: int | None
     augmentation: Any
+    freeze: Any
+    _frozen: tuple[str, ...]
     _build_network: Any
     _make_net: Any
 
@@ -238,10 +242,14 @@ class MembersMixin:
         """
         device = resolve_device(self.device, self.accelerator)
 
+        self._frozen = as_prefixes(self.freeze)
+        numbers = itertools.count()
+
         def make(seed: int, start: Any) -> Any:
             if go_on:
                 net = copy.deepcopy(start)
                 net.processes = processes_of(self.accelerator)
+                freeze(net.module_, self._frozen)
                 net.adopt(
                     self.lr,
                     self.batch_size,
@@ -251,7 +259,7 @@ class MembersMixin:
                 )
                 return net
             if start is None:
-                network = self._build_network(training)
+                network = self._build_network(training, next(numbers))
             else:
                 network = copy.deepcopy(start.module_)
             return self._make_net(network, device, seed).initialize()
@@ -263,6 +271,7 @@ class MembersMixin:
         if not go_on:
             self.nets_ = [member.net for member in members]
         # Who predicts meanwhile does so with the nets as they were.
+        self.__dict__.pop("_source", None)
         return members
 
     def _check_same_number(self) -> None:

@@ -51,6 +51,8 @@ CONSTRAINTS: dict[str, Any] = {
     "character_vocabulary_size": [Interval(Integral, 2, None, closed="left"), None],
     "frontend": [StrOptions({*FRONTENDS, "auto"}), callable, None],
     "return_sequences": ["boolean"],
+    "pretrained": [HasMethods(["get_params"]), str, os.PathLike, None],
+    "freeze": [str, tuple, list, None],
     "standardize": ["boolean"],
     "missing": [StrOptions({"error", "mask"})],
     "time_channel": [Integral, str, None],
@@ -153,6 +155,12 @@ class NetParamsMixin:
         self : estimator instance
             This estimator.
         """
+        inside = [name for name in params if name.startswith("pretrained__")]
+        if inside:
+            raise ValueError(
+                f"{inside[0]} would change another estimator: what pretrained holds is only read; "
+                "set its parameters before it is fitted."
+            )
         nested = {
             name: params.pop(name) for name in list(params) if name.startswith(self._prefixes)
         }
@@ -168,20 +176,22 @@ class NetParamsMixin:
 
 
 class AcceleratorMixin:
-    """The parameters ``accelerator`` and ``embedding``, which clones share.
+    """Parameters that clones share: ``accelerator``, ``embedding`` and ``pretrained``.
 
     An accelerator stands for processes that run now. Pickles and other copies come back without
-    one: theirs are other processes. An embedding is large, and only ever read.
+    one: theirs are other processes. An embedding is large, and only ever read. What is pretrained
+    is only read too, and its clone would not be fitted.
     """
 
     accelerator: Any
-    embedding: Any
+    _shared: ClassVar[tuple[str, ...]] = ("accelerator",)
 
     def __sklearn_clone__(self) -> Any:
+        shared = {name: getattr(self, name) for name in self._shared}
         bare = object.__new__(type(self))
-        bare.__dict__.update(self.__dict__, accelerator=None, embedding=None)
+        bare.__dict__.update(self.__dict__, **dict.fromkeys(shared))
         twin = BaseEstimator.__sklearn_clone__(bare)
-        twin.accelerator, twin.embedding = self.accelerator, self.embedding
+        twin.__dict__.update(shared)
         return twin
 
     def __getstate__(self) -> dict[str, Any]:
@@ -263,6 +273,7 @@ def check_combinations(estimator: Any) -> None:
     _check_tokens(estimator)
     _check_decay(estimator)
     _check_irregular(estimator)
+    _check_frozen(estimator)
     schedule = estimator.lr_schedule
     if inspect.isclass(schedule) and not issubclass(schedule, torch.optim.lr_scheduler.LRScheduler):
         raise ValueError(f"lr_schedule={schedule!r} is not a torch learning-rate scheduler class.")
@@ -347,6 +358,12 @@ def _check_augmentation(estimator: Any) -> None:
                 "return_sequences=True would not follow; use one that leaves them in place."
             )
     _check_mixing(estimator, [one for one in several if hasattr(one, "mix")])
+
+
+def _check_frozen(estimator: Any) -> None:
+    frozen = estimator.freeze
+    if isinstance(frozen, tuple | list) and not all(isinstance(name, str) for name in frozen):
+        raise ValueError(f"freeze={frozen!r} must hold beginnings of names, as ('encoder',).")
 
 
 def _check_mixing(estimator: Any, mixing: list[Any]) -> None:

@@ -179,6 +179,17 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
     empty : {"error", "zero_state"}, default="error"
         What to do with a sequence of no steps: refuse it, or answer from the zero state.
 
+    pretrained : estimator, str, path-like or None, default=None
+        A fitted :class:`RNNClassifier` or :class:`RNNRegressor`, or a file of one, with whose
+        weights `fit` starts: those of the encoder, and of scaler, embedding, front end and pooling
+        where their shapes agree. The head is new. It is only read; clones share it. Read more in
+        the :ref:`User Guide <transfer>`.
+
+    freeze : str, tuple of str or None, default=None
+        Beginnings of names of parameters that learn nothing, as ``"encoder"``, ``"embedding"``,
+        ``"frontend"`` or ``"encoder.layers.0"``. Batch normalisation among them keeps its
+        statistics.
+
     n_estimators : int, default=1
         Networks trained from different seeds, whose predictions are averaged. Values in
         ``[1, inf)``. Read more in the :ref:`User Guide <ensembles>`.
@@ -356,6 +367,9 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
     character_vocabulary_size_ : int
         Number of ids of characters. Only with `character_encoder`.
 
+    pretrained_parts_ : tuple of str
+        Parts of the network that came from `pretrained`. Only with it.
+
     interrupted_ : bool
         Whether Ctrl-C ended the training; the last whole epoch is kept.
 
@@ -445,6 +459,8 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         time_channel: int | str | None = None,
         n_channels: int | None = None,
         empty: str = "error",
+        pretrained: Any = None,
+        freeze: str | tuple[str, ...] | None = None,
         n_estimators: int = 1,
         optimizer: str | type = "adamw",
         lr: float = 0.005,
@@ -505,6 +521,8 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         self.time_channel = time_channel
         self.n_channels = n_channels
         self.empty = empty
+        self.pretrained = pretrained
+        self.freeze = freeze
         self.n_estimators = n_estimators
         self.optimizer = optimizer
         self.lr = lr

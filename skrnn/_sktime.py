@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from skrnn._persistence import save
 
@@ -16,7 +16,7 @@ class SktimeMixin:
     """Makes a class that derives from one of sktime's base classes fit for scikit-learn's tools."""
 
     is_fitted: Any
-    accelerator: Any
+    _shared: ClassVar[tuple[str, ...]]
 
     def clone(self) -> Any:
         """Make an estimator with the same parameters and configuration, not fitted.
@@ -24,12 +24,14 @@ class SktimeMixin:
         Returns
         -------
         clone : estimator instance
-            It shares the `accelerator`, which stands for processes that run now.
+            It shares the `accelerator`, which stands for processes that run now, and what is
+            `pretrained`.
         """
+        shared = {name: getattr(self, name) for name in self._shared}
         bare = object.__new__(type(self))
-        bare.__dict__.update(self.__dict__, accelerator=None)
+        bare.__dict__.update(self.__dict__, **dict.fromkeys(shared))
         twin = super(SktimeMixin, bare).clone()  # type: ignore[misc]
-        twin.accelerator = self.accelerator
+        twin.__dict__.update(shared)
         return twin
 
     def reset(self) -> Any:

@@ -24,7 +24,7 @@ from skrnn._training._filling import Filling
 from skrnn._training._losses import mean_over_sequences
 from skrnn._training._memory import check_memory, run_in_parts, step_in_parts
 from skrnn._training._optimizers import optimizer_defaults, parameter_groups
-from skrnn._training._processes import Alone
+from skrnn._training._processes import Alone, is_frozen_norm
 from skrnn._training._steps import StepGuard, clear_gradients, learnable, need_not_wait
 from skrnn._training._threads import shared_cores
 from skrnn._training._truncation import Chunk, ChunkBatches, advance, answer, backward_in_chunks
@@ -110,20 +110,17 @@ class SequenceNetMixin(EpochMixin):
         return super().initialize_callbacks()
 
     def initialize_optimizer(self, triggered_directly: bool | None = None) -> Any:
-        """Build the optimizer over two groups of parameters, with and without weight decay."""
+        """Build the optimizer over groups of parameters: named ones, with and without decay."""
         self.random_state_ = np.random.RandomState(self.seed)
         self.time_budget_ = None
         self.grad_scaler_ = (
             torch.amp.GradScaler("cuda") if self.autocast_dtype is torch.float16 else None
         )
         kwargs = optimizer_defaults(self.optimizer, self.get_params_for("optimizer"))
-        if "param_groups" in kwargs:
-            super().initialize_optimizer()
-        else:
-            kwargs.setdefault("lr", self.lr)
-            decay = kwargs.pop("weight_decay", None)
-            groups = parameter_groups(self.module_, self.optimizer, decay)
-            self.optimizer_ = self.optimizer(groups, **kwargs)
+        kwargs.setdefault("lr", self.lr)
+        decay, patterns = kwargs.pop("weight_decay", None), kwargs.pop("param_groups", ())
+        groups = parameter_groups(self.module_, self.optimizer, decay, patterns)
+        self.optimizer_ = self.optimizer(groups, **kwargs)
         waits = self.grad_scaler_ is not None or self.processes.size > 1
         waits = waits or not need_not_wait(self.optimizer_, torch.device(self.device))
         self.guard_ = StepGuard(self.grad_scaler_, waits)
@@ -139,7 +136,16 @@ class SequenceNetMixin(EpochMixin):
     ) -> None:
         """Go on training with other settings, keeping weights and the state of the optimizer."""
         if lr != self.lr:
+            groups = self.optimizer_.param_groups
+            own = [(group, group["lr"]) for group in groups if group["lr"] != self.lr]
             self.set_params(lr=lr)
+            for group, rate in own:
+                group["lr"] = rate
+        learning = {id(p) for p in self.module_.parameters() if p.requires_grad}
+        if learning != {id(p) for p in learnable(self.optimizer_)}:
+            order = self.random_state_
+            self._initialize_optimizer()
+            self.random_state_ = order
         self.batch_size = batch_size
         self.gradient_clip_value = gradient_clip_value
         self.tbptt_steps = tbptt_steps
@@ -232,6 +238,9 @@ class SequenceNetMixin(EpochMixin):
         # skorch goes through all modules in every step.
         if self.module_.training != training:
             super()._set_training(training)
+            for part in self.module_.modules() if training else ():
+                if is_frozen_norm(part):
+                    part.eval()
 
     def _zero_grad_optimizer(self, set_to_none: bool | None = None) -> None:
         clear_gradients(self.optimizer_)

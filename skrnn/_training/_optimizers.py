@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -70,26 +71,92 @@ def optimizer_defaults(optimizer: type, params: dict[str, Any]) -> dict[str, Any
 
 
 def parameter_groups(
-    network: nn.Module, optimizer: type, weight_decay: float | None
+    network: nn.Module,
+    optimizer: type,
+    weight_decay: float | None,
+    patterns: Sequence[tuple[str, dict[str, Any]]] = (),
 ) -> list[dict[str, Any]]:
     """Split parameters: only input and output weights decay, not biases and recurrent weights.
 
     Shrinking recurrent weights shortens the memory of the network, shrinking biases only shifts it.
+
+    Parameters
+    ----------
+    network : Module
+        Has the parameters, of which those that want no gradient are left out.
+
+    optimizer : type
+        Class of the optimizer.
+
+    weight_decay : float or None
+        That of the weights that decay; None is the optimizer's own.
+
+    patterns : sequence of tuple (str, dict)
+        Settings of parameters whose names match a pattern, as skorch's ``param_groups``. What an
+        earlier pattern took is not there for the later ones. A weight decay among the settings is
+        that of all the parameters.
+
+    Returns
+    -------
+    groups : list of dict
+        What the optimizer is made of; first the parameters that no pattern took.
+
+    Raises
+    ------
+    ValueError
+        If a pattern matches nothing, has unknown settings, or the optimizer takes one group only.
     """
-    learnable = [p for p in network.parameters() if p.requires_grad]
+    named = {name: p for name, p in network.named_parameters() if p.requires_grad}
     if issubclass(optimizer, torch.optim.LBFGS):
+        if patterns:
+            raise ValueError(
+                "optimizer='lbfgs' takes all parameters alike and no optimizer__param_groups; use "
+                "another optimizer."
+            )
         # It takes a single group and knows no weight decay.
-        return [{"params": learnable}]
+        return [{"params": list(named.values())}]
+    special: list[dict[str, Any]] = []
+    for pattern, settings in patterns:
+        matching = [name for name in named if fnmatch.fnmatchcase(name, pattern)]
+        _check_group(pattern, settings, matching, list(named), optimizer)
+        taken = {name: named.pop(name) for name in matching}
+        own = {"params": list(taken.values()), **settings}
+        groups = _split(taken, optimizer, weight_decay)
+        special += [own] if "weight_decay" in settings else [{**g, **settings} for g in groups]
+    return [*(_split(named, optimizer, weight_decay) if named else []), *special]
+
+
+def _check_group(
+    pattern: str, settings: dict[str, Any], matching: list[str], names: list[str], optimizer: type
+) -> None:
+    """Check one of the groups that a user asks for."""
+    if not matching:
+        parts = list(dict.fromkeys(name.split(".")[0] for name in names))
+        raise ValueError(
+            f"optimizer__param_groups has the pattern {pattern!r}, and no parameter that is left "
+            f"to learn has such a name; there are those of {parts}, as {names[:1]}."
+        )
+    known = set(inspect.signature(optimizer).parameters) - {"params"}
+    unknown = sorted(set(settings) - known)
+    if unknown:
+        raise ValueError(
+            f"optimizer__param_groups has the setting {unknown[0]!r} for {pattern!r}, which "
+            f"{optimizer.__name__} does not have; it has {sorted(known)}."
+        )
+
+
+def _split(
+    named: dict[str, nn.Parameter], optimizer: type, weight_decay: float | None
+) -> list[dict[str, Any]]:
+    """Split parameters into those that decay and those that do not."""
     extra = {} if weight_decay is None else {"weight_decay": weight_decay}
     usual = inspect.signature(optimizer).parameters.get("weight_decay")
     if weight_decay == 0 or (weight_decay is None and usual is not None and usual.default == 0):
         # Without decay there is nothing to split, and every group costs a step of its own.
-        return [{"params": learnable, **extra}]
+        return [{"params": list(named.values()), **extra}]
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
-    for name, parameter in network.named_parameters():
-        if not parameter.requires_grad:
-            continue
+    for name, parameter in named.items():
         recurrent = "weight_hh" in name
         (free if parameter.ndim < 2 or recurrent else decayed).append(parameter)
     groups = [{"params": decayed, **extra}, {"params": free, "weight_decay": 0.0}]

@@ -210,7 +210,7 @@ class Processes(Alone):
         ValueError
             If the network has batch normalisation.
         """
-        if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in module.modules()):
+        if any(is_norm(part) and not is_frozen_norm(part) for part in module.modules()):
             raise ValueError(
                 f"batch normalisation would learn other statistics in each of {self.size} "
                 "processes, which share out every batch; use frontend=None or 'patch', or "
@@ -267,6 +267,17 @@ class Processes(Alone):
         for parameter, part, exists in zip(parameters, parts, present, strict=True):
             parameter.grad = part.view_as(parameter).to(parameter) if exists else None
         return flat[-1], total, seconds
+
+
+def is_norm(part: nn.Module) -> bool:
+    """Whether a module is batch normalisation, which learns statistics of batches."""
+    return isinstance(part, nn.modules.batchnorm._BatchNorm)
+
+
+def is_frozen_norm(part: nn.Module) -> bool:
+    """Whether a module is batch normalisation that learns nothing, statistics included."""
+    parameters = list(part.parameters(recurse=False))
+    return is_norm(part) and bool(parameters) and not any(p.requires_grad for p in parameters)
 
 
 def processes_of(accelerator: Any) -> Alone:

@@ -104,7 +104,12 @@ def _checked(document: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[
     options = {k: v for k, v in document.items() if k not in ("kind", "written_by")}
     spec = options["spec"] = _checked_spec(options["spec"])
     n_networks, n_outputs = options["n_networks"], spec["n_outputs"]
-    _require(type(n_networks) is int and 0 < n_networks <= len(arrays), "n_networks", n_networks)
+    _require(_is_size(n_networks) and n_networks <= len(arrays), "n_networks", n_networks)
+    # Every layer has weights; what has none is not even listed.
+    n_layers, sizes = spec["num_layers"], spec["hidden_size"]
+    _require(n_networks * n_layers <= len(arrays), "num_layers", n_layers)
+    n_layers = len(sizes) if isinstance(sizes, tuple) else n_layers
+    _require(n_networks * n_layers <= len(arrays), "hidden_size", sizes)
     _require(options["empty"] in ("error", "zero_state"), "empty", options["empty"])
     _require(isinstance(options["name"], str), "name", options["name"])
     _require(_is_size(options["n_channels"], or_none=True), "n_channels", options["n_channels"])
@@ -163,7 +168,9 @@ def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
     rising = isinstance(levels, list) and all(type(level) is float for level in levels)
     rising = rising and all(a < b for a, b in zip([0.0, *levels], [*levels, 1.0], strict=True))
     _require(rising and len(levels) > 0, "quantiles", levels)
-    _require(spec["frontend"] is None, "frontend", spec["frontend"])
+    _require(spec["frontend"] in (None, "patch"), "frontend", spec["frontend"])
+    stride = spec["frontend_stride"]
+    _require(_is_size(stride, or_none=spec["frontend"] is None), "frontend_stride", stride)
     return spec
 
 

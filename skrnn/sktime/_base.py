@@ -31,6 +31,7 @@ class TwinMixin(SktimeMixin, NetParamsMixin, AcceleratorMixin):
         "property:randomness": "derandomized",
     }
     _engine_class: Any
+    _shared: ClassVar[tuple[str, ...]] = ("accelerator", "embedding", "pretrained")
     rnn_: Any
     missing: str
     time_channel: int | str | None

@@ -125,6 +125,17 @@ class RNNClassifier(TwinMixin, BaseClassifier):
     empty : {"error", "zero_state"}, default="error"
         What to do with a series of no steps: refuse it, or answer from the zero state.
 
+    pretrained : estimator, str, path-like or None, default=None
+        A fitted classifier or regressor, of this module or of :mod:`skrnn`, or a file of one of the
+        latter, with whose weights `fit` starts: those of the encoder, and of scaler, embedding,
+        front end and pooling where their shapes agree. The head is new. It is only read; clones
+        share it. Read more in the :ref:`User Guide <transfer>`.
+
+    freeze : str, tuple of str or None, default=None
+        Beginnings of names of parameters that learn nothing, as ``"encoder"``, ``"embedding"``,
+        ``"frontend"`` or ``"encoder.layers.0"``. Batch normalisation among them keeps its
+        statistics.
+
     n_estimators : int, default=1
         Networks trained from different seeds, whose predictions are averaged. Values in
         ``[1, inf)``. Read more in the :ref:`User Guide <ensembles>`.
@@ -311,6 +322,8 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         missing: str = "error",
         time_channel: int | str | None = None,
         empty: str = "error",
+        pretrained: Any = None,
+        freeze: str | tuple[str, ...] | None = None,
         n_estimators: int = 1,
         optimizer: str | type = "adamw",
         lr: float = 0.005,
@@ -365,6 +378,8 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         self.missing = missing
         self.time_channel = time_channel
         self.empty = empty
+        self.pretrained = pretrained
+        self.freeze = freeze
         self.n_estimators = n_estimators
         self.optimizer = optimizer
         self.lr = lr
