@@ -38,7 +38,7 @@ N_FEATURES, HIDDEN, N_CLASSES = 8, 64, 5
 def fitted(kind: type, **params) -> RNNClassifier | RNNRegressor:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 20, N_FEATURES))
-    model = kind(hidden_size=HIDDEN, max_epochs=1, random_state=0, **params)
+    model = kind(hidden_size=HIDDEN, frontend=None, max_epochs=1, random_state=0, **params)
     if kind is RNNRegressor:
         return model.fit(X, list(X[:, :, 0]))
     return model.fit(X, np.arange(40) % N_CLASSES)

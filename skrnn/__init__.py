@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from skrnn._classifier import RNNClassifier
     from skrnn._persistence import SKOPS_TRUSTED, load, save
     from skrnn._regressor import RNNRegressor
+    from skrnn._show_versions import show_versions
 
 __version__ = "0.1.0"
 
@@ -23,6 +24,7 @@ __all__ = [
     "nn",
     "preprocessing",
     "save",
+    "show_versions",
     "sktime",
     "streaming",
     "testing",
@@ -35,6 +37,7 @@ _HOMES = {
     "SKOPS_TRUSTED": "skrnn._persistence",
     "load": "skrnn._persistence",
     "save": "skrnn._persistence",
+    "show_versions": "skrnn._show_versions",
 }
 _SUBMODULES = frozenset(
     {"export", "metrics", "nn", "preprocessing", "sktime", "streaming", "testing"}

@@ -41,6 +41,7 @@ from skrnn._training import (
     building,
     digest_of,
     learn_times,
+    own_surroundings,
     processes_of,
     resolve_optimizer,
     resolve_precision,
@@ -91,7 +92,7 @@ class RecurrentEstimator(
         resume: bool | str = False,
     ) -> RecurrentEstimator:
         processes = processes_of(self.accelerator)
-        with self._all_or_nothing(), processes.together():
+        with own_surroundings(), self._all_or_nothing(), processes.together():
             check_combinations(self)
             warm = self.warm_start and hasattr(self, "net_")
             samples = self._prepare(X, y, sample_weight, reset=not warm)
@@ -126,7 +127,7 @@ class RecurrentEstimator(
     ) -> RecurrentEstimator:
         first = not hasattr(self, "net_")
         processes = processes_of(self.accelerator)
-        with self._all_or_nothing(), processes.together():
+        with own_surroundings(), self._all_or_nothing(), processes.together():
             check_combinations(self)
             samples = self._prepare(X, y, sample_weight, reset=first, classes=classes)
             samples = samples.without_zero_weights()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,8 +45,19 @@ def check_plain(spec: Mapping[str, Any], verb: str) -> None:
             raise ValueError(f"a network with {name}={value!r} cannot {verb} yet; predict with it.")
 
 
-def check_built_in(estimator: Any, verb: str) -> None:
+def check_built_in(estimator: Any, verb: str, frontends: Sequence[str] = ()) -> None:
     """Check that an estimator is fitted and has no parts of the user's own.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        The estimator.
+
+    verb : str
+        What is to be done with it, for messages.
+
+    frontends : sequence of str, default=()
+        Front ends that this can be done with.
 
     Raises
     ------
@@ -67,7 +78,7 @@ def check_built_in(estimator: Any, verb: str) -> None:
         if spec[name] is not None and not isinstance(spec[name], str):
             own = getattr(spec[name], "__name__", type(spec[name]).__name__)
             raise ValueError(f"{word}={own} is of your own and cannot {verb}; use a built-in one.")
-    if spec["frontend"] is not None:
+    if spec["frontend"] is not None and spec["frontend"] not in frontends:
         raise ValueError(f"a network with frontend={spec['frontend']!r} cannot {verb} yet.")
     check_plain(spec, verb)
 

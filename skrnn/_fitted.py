@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
+from torch import Tensor, nn
 
 from skrnn._members import mean_of_heads
 from skrnn._parameters import AcceleratorMixin, torch_dtype
@@ -27,11 +27,12 @@ from skrnn._training import (
     device_or_cpu,
     network_from_state,
     network_to_state,
+    own_surroundings,
 )
 from skrnn.nn import length_mask
 
 # Prediction runs in batches of at least this size: smaller ones leave the processor idle.
-INFERENCE_BATCH_SIZE = 64
+INFERENCE_BATCH_SIZE = 128
 
 
 class FittedNetMixin(
@@ -60,7 +61,8 @@ class FittedNetMixin(
     def _run_sequences(self, sequences: AnySequences, encode: bool = False) -> Tensor:
         size = max(self.batch_size, INFERENCE_BATCH_SIZE)
         dataset = self._plain_dataset(sequences)
-        parts = [net.predict_flat(dataset, size, encode) for net in self.nets_]
+        with own_surroundings():
+            parts = [net.predict_flat(dataset, size, encode) for net in self.nets_]
         # What `_head` reads: the values of each network after those of the one before.
         return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)).double()
 
@@ -75,8 +77,7 @@ class FittedNetMixin(
 
     def _head(self) -> Any:
         """The head on the CPU in float64, where predictions are made and those of nets averaged."""
-        heads = [copy.deepcopy(net.module_.head).cpu().double() for net in self.nets_]
-        return mean_of_heads(heads)
+        return mean_of_heads([_in_float64(net.module_.head) for net in self.nets_])
 
     @property
     def nets_(self) -> list[Any]:
@@ -243,6 +244,26 @@ class FittedNetMixin(
         net = self._make_net(network, device, saved["seed"], precision).initialize()
         net.history.extend(saved["history"])
         return net
+
+
+def _in_float64(module: Any) -> Any:
+    """Copy of a module on the CPU in float64, to be read; a deep copy takes as long as a batch."""
+    state = vars(module)
+    made = copy.copy(module)
+    for kind, change in (
+        ("_parameters", lambda p: nn.Parameter(_number(p), requires_grad=False)),
+        ("_buffers", _number),
+        ("_modules", _in_float64),
+    ):
+        vars(made)[kind] = {
+            name: value if value is None else change(value) for name, value in state[kind].items()
+        }
+    return made
+
+
+def _number(tensor: Tensor) -> Tensor:
+    tensor = tensor.detach().cpu()
+    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 def _net_to_state(net: Any) -> dict[str, Any]:

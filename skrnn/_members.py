@@ -268,7 +268,9 @@ class MembersMixin:
         members = [
             Member.make(one, start, device, make) for one, start in zip(seeds, starts, strict=True)
         ]
-        self.nets_ = [member.net for member in members]
+        if not go_on:
+            self.nets_ = [member.net for member in members]
+        # Who predicts meanwhile does so with the nets as they were.
         self.__dict__.pop("_source", None)
         return members
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 # Standard deviations below this share of the largest value are rounding noise of a constant.
 CONSTANT = 10 * np.finfo(np.float64).eps
-# Values read at a time when moments are computed.
-_BLOCK = 2**19
+# Values read at a time when moments are computed: few enough to stay in the cache.
+_BLOCK = 2**15
 # Numbers in a row that are compared together.
 _ROW = 512
 

@@ -411,10 +411,8 @@ def _as_one(sequences: AnySequences) -> str:
 def _check_names(estimator: Any, sequences: AnySequences, reset: bool) -> None:
     names = sequences.feature_names
     fitted_on_sequences = getattr(estimator, "_fitted_on", "rows") != "rows"
-    if not reset and not fitted_on_sequences:
-        return
-    columns = range(sequences.n_features) if names is None else list(names)
-    frame = pd.DataFrame(np.empty((0, sequences.n_features)), columns=columns)
-    known = hasattr(estimator, "feature_names_in_")
+    known = fitted_on_sequences and hasattr(estimator, "feature_names_in_")
     if reset or (known and names is not None):
+        columns = range(sequences.n_features) if names is None else list(names)
+        frame = pd.DataFrame(np.empty((0, sequences.n_features)), columns=columns)
         _check_feature_names(estimator, frame, reset=reset)

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 import skrnn
-from skrnn import RNNClassifier, RNNRegressor
+from skrnn import RNNClassifier, RNNForecaster, RNNRegressor
 from skrnn.export import load_numpy, to_numpy
 from skrnn.nn import NormalHead
 from skrnn.preprocessing import SequenceScaler
@@ -157,6 +157,19 @@ def test_token_ids(rng: np.random.Generator) -> None:
     assert_same(predictor.predict_proba(padded), model.predict_proba(padded))
     with pytest.raises(ValueError, match="token id 9 in sequence 1 is outside"):
         predictor.predict([[1], [9]])
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_patches(rng: np.random.Generator, both: bool, tmp_path: Path) -> None:
+    X = [rng.normal(size=(n, 2)) for n in [3, 150, 1, 160, 161, 155, 7, 149]]
+    params = {"pooling": ("mean", "last", "max", "attention"), "empty": "zero_state", **TINY}
+    model = RNNClassifier(frontend="patch", bidirectional=both, **params)
+    model.fit(X, alternating(len(X)))
+    to_numpy(model).save(tmp_path / "m")
+    predictor, X = load_numpy(tmp_path / "m"), [*X, np.zeros((0, 2))]
+    assert_same(predictor.predict_proba(X), model.predict_proba(X))
+    with pytest.raises(ValueError, match="reads"):
+        predictor.stream()
 
 
 # -- what X may be ----------------------------------------------------------------------------
@@ -352,12 +365,16 @@ def test_what_is_of_your_own_is_named(ragged: list, labels: Any, numbers: Any) -
         to_numpy(RNNClassifier())
     with pytest.raises(TypeError, match="a LogisticRegression cannot be computed without torch"):
         to_numpy(LogisticRegression())
+    with pytest.raises(TypeError, match="a RNNForecaster cannot be computed without torch"):
+        to_numpy(RNNForecaster())
     pipe = make_pipeline(SequenceScaler(), RNNClassifier(**TINY)).fit(ragged, labels)
     with pytest.raises(TypeError, match="such as the last step of a pipeline"):
         to_numpy(pipe)
     assert to_numpy(pipe[-1]).n_features == 3
     with pytest.raises(ValueError, match="cell=GRUCell is of your own"):
         to_numpy(RNNClassifier(cell=torch.nn.GRUCell, **TINY).fit(ragged, labels))
+    with pytest.raises(ValueError, match="frontend='conv' cannot be computed without torch"):
+        to_numpy(RNNClassifier(frontend="conv", **TINY).fit(ragged, labels))
     with pytest.raises(ValueError, match="loss=NormalHead is of your own"):
         to_numpy(RNNRegressor(loss=NormalHead, **TINY).fit(ragged, numbers))
     with pytest.raises(ValueError, match="reads every sequence from its end"):

@@ -105,6 +105,15 @@ def test_token_ids(rng: np.random.Generator, tmp_path: Path) -> None:
     assert_allclose(run(tmp_path / "m.onnx", X, tokens=True), model.predict_proba(X), atol=1e-5)
 
 
+@pytest.mark.parametrize("both", [False, True])
+def test_patches(rng: np.random.Generator, tmp_path: Path, both: bool) -> None:
+    X = [rng.normal(size=(n, 2)) for n in [3, 150, 1, 160, 161, 155, 7, 149]]
+    model = RNNClassifier(frontend="patch", bidirectional=both, empty="zero_state", **TINY)
+    to_onnx(model.fit(X, alternating(len(X))), tmp_path / "m.onnx")
+    for some in (X, X[:3], X[3:4], [*X, np.zeros((0, 2))]):
+        assert_allclose(run(tmp_path / "m.onnx", some), model.predict_proba(some), atol=1e-5)
+
+
 def test_double_precision_is_written_in_single(ragged: list, numbers: Any, tmp_path: Path) -> None:
     model = RNNRegressor(dtype="float64", **TINY).fit(ragged, 1e6 * numbers)
     to_onnx(model, tmp_path / "m.onnx")
@@ -150,7 +159,7 @@ def test_f093_what_cannot_be_written_is_named(
     own_head = RNNRegressor(loss=NormalHead, **TINY).fit(ragged, numbers)
     with pytest.raises(ValueError, match="loss=NormalHead is of your own"):
         to_onnx(own_head, path)
-    for params in ({"frontend": "patch"}, {"missing": "mask"}):
+    for params in ({"frontend": "conv"}, {"missing": "mask"}):
         (value,) = params.values()
         model = RNNClassifier(**params, **TINY).fit(ragged, labels)
         with pytest.raises(ValueError, match=f"'{value}' cannot be written as ONNX"):

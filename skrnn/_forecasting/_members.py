@@ -20,6 +20,7 @@ from skrnn._training import (
     device_or_cpu,
     network_to_state,
     own_randomness,
+    own_surroundings,
     resolve_optimizer,
     resolve_precision,
     train,
@@ -79,7 +80,7 @@ def train_member(
     outcome : Outcome
         How the training ended.
     """
-    with own_randomness(seed, options.resolved_device):
+    with own_surroundings(), own_randomness(seed, options.resolved_device):
         if start is None:
             with building():
                 network = ForecastNetwork.build(spec)

@@ -12,7 +12,7 @@ from skorch import NeuralNetRegressor
 from torch import Tensor
 
 from skrnn._forecasting._dataset import OrderedWindows, TrainWindows, WindowDataset
-from skrnn._training import SequenceNetMixin, shared_cores
+from skrnn._training import SequenceNetMixin, own_surroundings, run_in_parts, shared_cores
 from skrnn.nn import Forecast, ForecastNetwork
 
 # Windows of one inference batch; batches are filled up to it, so that the forecast of a series
@@ -104,12 +104,12 @@ class ForecastNet(SequenceNetMixin, NeuralNetRegressor):
         parts = []
         self._set_training(False)
         starts = range(0, len(numbers), INFERENCE_BATCH_SIZE)
-        with torch.inference_mode(), shared_cores():
+        with own_surroundings(), torch.inference_mode(), shared_cores():
             for i in starts:
                 part = numbers[i : i + INFERENCE_BATCH_SIZE]
                 filler = np.repeat(part[-1:], INFERENCE_BATCH_SIZE - len(part))
                 inputs, target = dataset.batch(np.concatenate([part, filler]))
-                forecast = self.infer(inputs)
+                forecast = run_in_parts(self, self.infer, inputs)
                 quantiles = self.module_.quantiles(forecast, alpha.tolist()) if len(alpha) else None
                 batch = (
                     self.module_.predict(forecast),

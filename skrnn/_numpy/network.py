@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from skrnn._numpy.carried import Carried, State
 from skrnn._numpy.cells import CELLS, Cell, run_cell
+from skrnn._numpy.frontends import PATCH_SIZE, PatchFrontend
 from skrnn._numpy.heads import FURTHER, raw_size
 from skrnn._numpy.pooling import Pool, make_pool
 
@@ -40,6 +41,9 @@ class Network:
         self.dtype = np.dtype(spec["dtype"])
         self.mean, self.scale = weights.get("scaler.mean"), weights.get("scaler.scale")
         self.table = weights.get("embedding.embedding.weight")
+        self.frontend = None
+        if spec["frontend"] is not None:
+            self.frontend = PatchFrontend(under("frontend", weights), spec["frontend_stride"])
         self.layers = _cells(spec, weights, "layers") if layers is None else list(layers)
         self.backward = _cells(spec, weights, "backward_layers") if spec["bidirectional"] else []
         self.pools: list[Pool] = []
@@ -73,10 +77,13 @@ class Network:
         ndarray of shape (batch, size) or (batch, time, size)
             The representation; the padding of steps holds 0.
         """
-        batch, time, _ = x.shape
+        h = self.read(x)
+        if self.frontend is not None:
+            h, lengths = self.frontend.whole(h, lengths)
+        h = h.swapaxes(0, 1)
+        time, batch = h.shape[:2]
         steps = np.arange(time)[:, None]
         active = (steps < lengths).sum(axis=1)
-        h = self.read(x).swapaxes(0, 1)
         there = np.where(steps < lengths, lengths - 1 - steps, steps)
         everyone = np.arange(batch)
         for depth, layer in enumerate(self.layers):
@@ -171,6 +178,10 @@ def shapes_of(spec: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     else:
         size = spec["embedding_dim"]
         shapes["embedding.embedding.weight"] = (spec["vocabulary_size"], size)
+    if spec["frontend"] is not None:
+        shapes["frontend.projection.weight"] = (PATCH_SIZE, spec["frontend_stride"] * (size + 1))
+        shapes["frontend.projection.bias"] = (PATCH_SIZE,)
+        size = PATCH_SIZE
     directions = ("layers", "backward_layers") if spec["bidirectional"] else ("layers",)
     for depth, width in enumerate(layer_sizes(spec)):
         for direction in directions:

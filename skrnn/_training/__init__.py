@@ -7,6 +7,7 @@ from skrnn._training._checkpoints import Checkpoints, MemberCheckpoints, digest_
 from skrnn._training._holdout import split_holdout
 from skrnn._training._irregular import learn_times
 from skrnn._training._loop import Outcome, TrainingPlan, train
+from skrnn._training._memory import run_in_parts
 from skrnn._training._net import (
     SequenceNetClassifier,
     SequenceNetMixin,
@@ -27,6 +28,7 @@ from skrnn._training._state import (
     network_to_state,
     with_weights,
 )
+from skrnn._training._surroundings import own_surroundings
 from skrnn._training._threads import shared_cores
 
 __all__ = [
@@ -57,10 +59,12 @@ __all__ = [
     "network_to_state",
     "one_ahead",
     "own_randomness",
+    "own_surroundings",
     "processes_of",
     "resolve_device",
     "resolve_optimizer",
     "resolve_precision",
+    "run_in_parts",
     "sent",
     "shared_cores",
     "split_holdout",

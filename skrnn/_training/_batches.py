@@ -298,7 +298,8 @@ class OrderedBatches:
             longest = max(int(lengths[indices].max(initial=0)), 1)
             rows = max(min(self.batch_size, MAX_INFERENCE_STEPS // longest), 1)
             for part in _cut(indices, rows):
-                batches.extend(split_outliers(part, lengths))
+                whole = self.dataset.equal_length is not None
+                batches.extend([part] if whole else split_outliers(part, lengths))
         # What the longest batch needs of memory is there for all others.
         return batches[::-1]
 
@@ -314,6 +315,15 @@ def split_outliers(indices: NDArray, lengths: NDArray) -> list[NDArray]:
         return [indices]
     long = here > longest // 2
     return [*split_outliers(indices[~long], lengths), indices[long]]
+
+
+def largest_batch(lengths: NDArray, batch_size: int) -> tuple[int, int]:
+    """Rows and padded steps of the largest batch that there may be."""
+    if len(lengths) > batch_size:
+        lengths = np.partition(lengths, len(lengths) - batch_size)[-batch_size:]
+    parts = split_outliers(np.arange(len(lengths)), lengths)
+    shapes = [(len(part), int(lengths[part].max(initial=0))) for part in parts]
+    return max(shapes, key=lambda shape: shape[0] * shape[1], default=(0, 0))
 
 
 def _cut(indices: NDArray, size: int) -> list[NDArray]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -245,7 +246,9 @@ class ProgressLine(Callback):
         progress = max(self.budget.progress, 1e-9)
         left = self.budget.elapsed * (1 - progress) / progress
         parts.append(f"{row['dur']:.1f} s, at most {left:.0f} s left")
-        self.sink("  ".join(parts))
+        # Without a console, or with one that has gone, there is nobody to read it.
+        with suppress(OSError, ValueError):
+            self.sink("  ".join(parts))
 
 
 class StopTogether(Callback):

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from operator import is_
 from typing import Any
 
+import torch
 from skorch.callbacks import Callback
+from skorch.utils import TeeGenerator
 from torch import Tensor
 
+from skrnn._training._optimizers import OPTIMIZERS
 from skrnn._training._processes import Alone
-from skrnn._training._steps import StepGuard, read_numbers
+from skrnn._training._steps import StepGuard, clear_gradients, read_numbers
+
+# They ask for the loss once per step, so that it may be computed before they are called.
+ASK_ONCE = frozenset(OPTIMIZERS.values()) - {torch.optim.LBFGS}
 
 
 class EpochMixin:
     """Mix into a skorch net that has a `StepGuard` and knows the processes of its training."""
 
     callbacks_: list[tuple[str, Any]]
+    optimizer_: torch.optim.Optimizer
+    grad_scaler_: Any
     guard_: StepGuard
     history: Any
     processes: Alone
@@ -28,11 +37,11 @@ class EpochMixin:
     def _listeners(self, method_name: str) -> list[Any]:
         # Most callbacks have nothing to do with a batch, and asking each takes longer than a step
         # of a small network may.
-        known, listeners = self.__dict__.get("heard_", (None, {}))
-        callbacks = [id(callback) for _, callback in self.callbacks_]
-        if callbacks != known:
+        known, listeners = self.__dict__.get("heard_", ((), {}))
+        same = len(known) == len(self.callbacks_) and all(map(is_, known, self.callbacks_))
+        if not same:
             listeners = {}
-            self.__dict__["heard_"] = (callbacks, listeners)
+            self.__dict__["heard_"] = (tuple(self.callbacks_), listeners)
         if method_name not in listeners:
             listeners[method_name] = [
                 callback for _, callback in self.callbacks_ if _listens(callback, method_name)
@@ -45,13 +54,13 @@ class EpochMixin:
         """Go through all batches once; where nobody waits for numbers, read them at the end."""
         if iterator is None:
             return
-        count = 0
+        loss, size, count = f"{prefix}_loss", f"{prefix}_batch_size", 0
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            self.history.record_batch(f"{prefix}_loss", self._number(step["loss"]))
-            rows = self.processes.n_rows(batch) if training else len(batch[1])
-            self.history.record_batch(f"{prefix}_batch_size", rows)
+            row = self.history[-1]["batches"][-1]
+            row[loss] = self._number(step["loss"])
+            row[size] = self.processes.n_rows(batch) if training else len(batch[1])
             self.notify("on_batch_end", batch=batch, training=training, **step)
             count += 1
         if not self.guard_.waits:
@@ -59,6 +68,24 @@ class EpochMixin:
             read_numbers(self.history[-1]["batches"], names)
             self.guard_.read()
         self.history.record(f"{prefix}_batch_count", count)
+
+    def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Take one step: where the optimizer asks for the loss once, without the detour it takes.
+
+        Returns
+        -------
+        step : dict
+            ``loss`` and ``y_pred`` of the batch.
+        """
+        if type(self.optimizer_) not in ASK_ONCE or self.grad_scaler_ is not None:
+            return super().train_step(batch, **fit_params)  # type: ignore[misc]
+        clear_gradients(self.optimizer_)
+        step = self.train_step_single(batch, **fit_params)  # type: ignore[attr-defined]
+        if self._listeners("on_grad_computed"):
+            named = TeeGenerator(self.get_all_learnable_params())  # type: ignore[attr-defined]
+            self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
+        self.optimizer_.step()
+        return step
 
     def _number(self, value: float | Tensor) -> float | Tensor:
         """Read a number now, unless nobody is to wait for it."""

@@ -12,19 +12,23 @@ from skorch.callbacks import EpochTimer, PassthroughScoring
 from torch import Tensor, nn
 
 from skrnn._training._augmentation import AugmentedBatches, augmented
-from skrnn._training._batches import OrderedBatches, SequenceDataset, TrainBatches
+from skrnn._training._batches import (
+    OrderedBatches,
+    SequenceDataset,
+    TrainBatches,
+    largest_batch,
+)
 from skrnn._training._callbacks import MeanLoss
 from skrnn._training._epochs import EpochMixin
+from skrnn._training._filling import Filling
 from skrnn._training._losses import mean_over_sequences
+from skrnn._training._memory import check_memory, run_in_parts, step_in_parts
 from skrnn._training._optimizers import optimizer_defaults, parameter_groups
 from skrnn._training._processes import Alone, is_frozen_norm
 from skrnn._training._steps import StepGuard, clear_gradients, learnable, need_not_wait
 from skrnn._training._threads import shared_cores
 from skrnn._training._truncation import Chunk, ChunkBatches, advance, answer, backward_in_chunks
 from skrnn.nn import Head, SequenceHead, SequenceNetwork, length_mask
-
-# Inference batches are filled up to constant size below this many rows x steps.
-MAX_FILLED_STEPS = 2**18
 
 
 class NoCriterion(nn.Module):
@@ -153,6 +157,7 @@ class SequenceNetMixin(EpochMixin):
         """Random batches for training, ordered ones otherwise."""
         if not training:
             return OrderedBatches(dataset, self.batch_size)
+        self._check_memory(dataset, self.batch_size, training=True)
         batches = augmented(
             TrainBatches(
                 dataset, self.batch_size, self.random_state_, self.time_budget_, self.processes
@@ -162,6 +167,12 @@ class SequenceNetMixin(EpochMixin):
         if self.tbptt_steps is None or self.module_.pooling is not None:
             return batches
         return ChunkBatches(batches, self)
+
+    def _check_memory(self, dataset: SequenceDataset, batch_size: int, training: bool) -> None:
+        rows, steps = largest_batch(dataset.lengths, batch_size)
+        if training and self.tbptt_steps is not None:
+            steps = min(steps, self.tbptt_steps)
+        check_memory(self.module_, rows, steps, training, self.device)
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
         """Hand over the training and validation sets that were split before."""
@@ -250,16 +261,27 @@ class SequenceNetMixin(EpochMixin):
         inputs, target = batch
         if self._is_cut(inputs):
             loss, y_pred = backward_in_chunks(self, inputs, target)
-        else:
+        elif isinstance(inputs, Chunk):
             y_pred = self.infer(inputs)
             loss = self.get_loss(y_pred, target, X=inputs, training=True)
             self.backward(loss)
+        else:
+            loss, y_pred = step_in_parts(self, inputs, target)
         loss = self._of_all_processes(loss, batch)
         if self.grad_scaler_ is not None:
             self.grad_scaler_.unscale_(self.optimizer_)
         norm = self.guard_.check(self.optimizer_, loss, self.gradient_clip_value)
         self.history.record_batch("grad_norm", norm)
         return {"loss": loss.detach(), "y_pred": y_pred}
+
+    def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
+        """Outputs and loss of a batch that is not learned from."""
+        self._set_training(False)
+        inputs, target = batch
+        with torch.no_grad():
+            y_pred = run_in_parts(self, self.infer, inputs)
+            loss = self.get_loss(y_pred, target, X=inputs, training=False)
+        return {"loss": loss, "y_pred": y_pred}
 
     def _is_cut(self, inputs: dict[str, Tensor]) -> bool:
         """Whether a batch is read in chunks and answered at the end."""
@@ -305,12 +327,14 @@ class SequenceNetMixin(EpochMixin):
         flat: Tensor | None = None
         # Nothing waits for the device between batches, unless there is much to bring back.
         place = "cpu" if per_step else self.device
+        self._check_memory(dataset, batch_size, training=False)
         plan = OrderedBatches(dataset, batch_size).plan()
+        run = self._encode if encode else self.infer
+        filling = Filling(self, batch_size, alone=len(plan) == 1)
         with torch.inference_mode(), shared_cores():
-            batches = dataset.batches(_filled(indices, dataset, batch_size) for indices in plan)
+            batches = dataset.batches(filling.fill(indices, dataset.lengths) for indices in plan)
             for indices, (inputs, _) in zip(plan, batches, strict=True):
-                out = self._encode(inputs) if encode else self.infer(inputs)
-                out = out[: len(indices)].to(place)
+                out = run_in_parts(self, run, inputs)[: len(indices)].to(place)
                 if per_step:
                     lengths = torch.from_numpy(dataset.lengths[indices])
                     out = out[length_mask(lengths, out.shape[1])]
@@ -348,20 +372,6 @@ def _predictions(net: Any, dataset: SequenceDataset) -> Any:
     head = net.module_.head
     with torch.no_grad():
         return np.concatenate([head.predict(raw.to(net.device)).cpu().numpy() for raw in raws])
-
-
-def _filled(indices: Any, dataset: SequenceDataset, batch_size: int) -> Any:
-    """Repeat rows up to a batch of constant size.
-
-    Matrix products of another shape round differently, and the answer for a sample must not depend
-    on how many others come with it.
-    """
-    if len(indices) == batch_size:
-        return indices
-    longest = int(dataset.lengths[indices].max(initial=0))
-    if batch_size * longest > MAX_FILLED_STEPS:
-        return indices
-    return np.concatenate([indices, np.repeat(indices[-1:], batch_size - len(indices))])
 
 
 def _loss_of_answers(head: Head, y_pred: Tensor, y_true: Tensor) -> Tensor:

@@ -118,11 +118,13 @@ def building() -> Iterator[None]:
     """Make networks inside the block, one thread at a time.
 
     The initial weights come from the generator of this thread, see :func:`own_randomness`; without
-    one from torch's global generator. That one is afterwards as it was before.
+    one from torch's global generator. That one is afterwards as it was before. They are drawn in
+    float32, whatever torch's default type is.
     """
     own = generator_of_thread()
     with _generators.lock:
-        before = _state(_CPU)
+        before, dtype = _state(_CPU), torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
         if own is not None:
             torch.default_generator.set_state(own.get_state())
         try:
@@ -130,6 +132,7 @@ def building() -> Iterator[None]:
             if own is not None:
                 own.set_state(_state(_CPU))
         finally:
+            torch.set_default_dtype(dtype)
             _restore(_CPU, before)
 
 

@@ -168,7 +168,9 @@ def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
     rising = isinstance(levels, list) and all(type(level) is float for level in levels)
     rising = rising and all(a < b for a, b in zip([0.0, *levels], [*levels, 1.0], strict=True))
     _require(rising and len(levels) > 0, "quantiles", levels)
-    _require(spec["frontend"] is None, "frontend", spec["frontend"])
+    _require(spec["frontend"] in (None, "patch"), "frontend", spec["frontend"])
+    stride = spec["frontend_stride"]
+    _require(_is_size(stride, or_none=spec["frontend"] is None), "frontend_stride", stride)
     return spec
 
 

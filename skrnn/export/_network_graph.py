@@ -29,11 +29,14 @@ class Steps:
 
     Parameters
     ----------
+    given : str
+        Numbers of steps, (batch,) of int64.
+
     mask : str
         Which steps are no padding, (time, batch, 1).
 
     lengths : str
-        Numbers of steps, at least 1, (batch,) of int64.
+        Numbers of steps, at least 1.
 
     short_lengths : str
         The same in int32, as the recurrent operators ask for.
@@ -51,6 +54,7 @@ class Steps:
         Number of sequences, (1,).
     """
 
+    given: str
     mask: str
     lengths: str
     short_lengths: str
@@ -69,6 +73,7 @@ def steps_of(graph: Graph, x: str, lengths: str) -> Steps:
     mask = graph.axis_added(graph.add("Less", position, lengths), 2)
     at_least_one = graph.add("Max", lengths, one)
     return Steps(
+        given=lengths,
         mask=mask,
         lengths=at_least_one,
         short_lengths=graph.cast(at_least_one, np.int32),
@@ -81,8 +86,10 @@ def steps_of(graph: Graph, x: str, lengths: str) -> Steps:
 
 def raw_of(graph: Graph, spec: Mapping[str, Any], weights: Weights, x: str, steps: Steps) -> str:
     """Write a network: from X of shape (batch, time, ...) to the raw values of its head."""
-    h = graph.add("Transpose", _read(graph, spec, weights, x), perm=[1, 0, 2])
-    h = _masked(graph, h, steps)
+    h = _read(graph, spec, weights, x)
+    if spec["frontend"] is not None:
+        h, steps = _patches(graph, spec, weights, h, steps)
+    h = _masked(graph, graph.add("Transpose", h, perm=[1, 0, 2]), steps)
     for depth in range(len(layer_sizes(spec))):
         parts = [_layer(graph, spec, under(f"encoder.layers.{depth}", weights), h, steps)]
         if spec["bidirectional"]:
@@ -106,6 +113,25 @@ def _read(graph: Graph, spec: Mapping[str, Any], weights: Weights, x: str) -> st
         return graph.add("Gather", table, x)
     centred = graph.add("Sub", x, graph.constant(weights["scaler.mean"]))
     return graph.add("Div", centred, graph.constant(weights["scaler.scale"]))
+
+
+def _patches(
+    graph: Graph, spec: Mapping[str, Any], weights: Weights, x: str, steps: Steps
+) -> tuple[str, Steps]:
+    """Several steps as one: the scaled X of shape (batch, time, features), shorter."""
+    stride = spec["frontend_stride"]
+    mask = graph.add("Transpose", steps.mask, perm=[1, 0, 2])
+    x = graph.add("Where", mask, x, graph.constant(0.0))
+    x = graph.joined([x, graph.cast(mask, FLOAT)])
+    time = graph.add("Gather", graph.add("Shape", x), graph.integers(1))
+    missing = graph.add("Mod", graph.add("Neg", time), graph.integers(stride))
+    pads = graph.joined([graph.integers(0, 0, 0, 0), missing, graph.integers(0)], axis=0)
+    size = weights["frontend.projection.weight"].shape[1]
+    x = graph.add("Reshape", graph.add("Pad", x, pads), graph.integers(0, -1, size))
+    names = "frontend.projection.weight", "frontend.projection.bias"
+    made = graph.add("Relu", graph.linear(x, *(weights[name] for name in names)))
+    more = graph.add("Add", steps.given, graph.constant(stride - 1, INT))
+    return made, steps_of(graph, made, graph.add("Div", more, graph.constant(stride, INT)))
 
 
 def _masked(graph: Graph, h: str, steps: Steps) -> str:

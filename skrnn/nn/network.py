@@ -342,17 +342,21 @@ class SequenceNetwork(nn.Module):
             If the lengths do not fit.
         """
         valid = ValidSteps.of(lengths, output)
-        return self.head(self.dropout(self._pool(output, valid)))
+        return self.head(self._drop(self._pool(output, valid)))
 
     def _features(
         self, x: Tensor, valid: ValidSteps, before: State | None = None
     ) -> tuple[Tensor, State | None]:
         """What the front end or the encoder reads, and the state of the irregular input."""
-        x = valid.fill(x, 0.0)
+        numbers = self.embedding is None and self.irregular is None
+        # Of plain numbers our own encoder clears the padding, and a front end gets it cleared.
+        if not (numbers and isinstance(self.encoder, RecurrentEncoder)):
+            x = valid.fill(x, 0.0)
         if self.scaler is not None:
             x = self.scaler(x)
         if self.irregular is None:
-            return self.input_dropout(x if self.embedding is None else self.embedding(x)), None
+            x = x if self.embedding is None else self.embedding(x)
+            return self.input_dropout(x) if self.input_dropout.p else x, None
         x, after = self.irregular(x, before)
         n_values = self.irregular.n_values
         # What was observed, and when, is not dropped.
@@ -413,13 +417,17 @@ class SequenceNetwork(nn.Module):
             valid = ValidSteps(valid.lengths, valid.batch, valid.time, weight)
         pooled, summary = self._encoded(x, valid)
         if summary is None:
-            return self.head(self.dropout(pooled))
+            return self.head(self._drop(pooled))
         if self.n_answers == 1:
-            return self.head(self.dropout(torch.cat([pooled, summary], dim=1)))
+            return self.head(self._drop(torch.cat([pooled, summary], dim=1)))
         # Twice as much of one as if there were none of the other: the weights that answer best are
         # such that those of both together give the mean.
         alone = [2 * pooled, torch.zeros_like(summary)], [torch.zeros_like(pooled), 2 * summary]
-        return self.head(self.dropout(torch.cat([torch.cat(parts, dim=1) for parts in alone])))
+        return self.head(self._drop(torch.cat([torch.cat(parts, dim=1) for parts in alone])))
+
+    def _drop(self, x: Tensor) -> Tensor:
+        # What a module costs that does nothing, small networks feel in every step.
+        return self.dropout(x) if self.dropout.p else x
 
 
 def _spread(weights: Tensor, stride: int, valid: ValidSteps) -> Tensor:

@@ -149,6 +149,14 @@ def test_new_layers_can_learn_every_rate_of_decay():
         assert (rates.grad != 0).all()
 
 
+def test_in_mixed_precision_it_is_about_the_same():
+    features, _ = IrregularInput(3)(torch.from_numpy(gappy()).float())
+    layer = GRUDLayer(9, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed, _ = layer(features)
+    torch.testing.assert_close(mixed.float(), layer(features)[0], atol=0.05, rtol=0)
+
+
 def test_layers_above_read_states_with_a_gated_recurrent_unit():
     encoder = RecurrentEncoder(6, (4, 5), cell="grud")
     assert isinstance(encoder.layers[0], GRUDLayer)
