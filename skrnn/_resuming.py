@@ -51,9 +51,13 @@ def checkpoints_of(
     if isinstance(params["validation_split"], tuple):
         # Its samples are compared with those of the checkpoint once they were read.
         params["validation_split"] = "(X_val, y_val)"
+    source = vars(estimator).get("_source")
+    starts = {"pretrained": [] if source is None else source.networks}
     if estimator.warm_start and hasattr(estimator, "net_"):
-        for number, net in enumerate(estimator.nets_):
-            for name, array in network_to_state(net.module_).items():
-                data[f"{name} of fitted network {number}"] = array
+        starts["fitted"] = [net.module_ for net in estimator.nets_]
+    for kind, networks in starts.items():
+        for number, network in enumerate(networks):
+            for name, array in network_to_state(network).items():
+                data[f"{name} of {kind} network {number}"] = array
     processes = processes_of(estimator.accelerator)
     return Checkpoints(estimator.checkpoint_dir, params, data, resume, processes, seed)

@@ -153,6 +153,18 @@ def test_f069_a_warm_start_is_resumed(ragged, labels, tmp_path, cut_fit):
     assert_same_fit(first.fit(ragged[4:], labels[4:], resume=True), straight)
 
 
+def test_f069_a_fit_from_other_weights_is_resumed(ragged, labels, tmp_path, cut_fit):
+    sources = [RNNClassifier(**{**SMALL, "random_state": i}).fit(ragged, labels) for i in (1, 2)]
+    params = {**SMALL, "n_estimators": 2}
+    straight = RNNClassifier(**params, pretrained=sources[0]).fit(ragged, labels)
+    params["checkpoint_dir"] = tmp_path
+    cut_fit(RNNClassifier(**params, pretrained=sources[0]), ragged, labels)
+    with pytest.raises(ValueError, match=r"written for pretrained=|of pretrained network 0"):
+        RNNClassifier(**params, pretrained=sources[1]).fit(ragged, labels, resume=True)
+    resumed = RNNClassifier(**params, pretrained=sources[0]).fit(ragged, labels, resume=True)
+    assert_same_fit(resumed, straight)
+
+
 def test_f069_labels_per_step_and_groups_are_resumed(ragged, step_labels, tmp_path, cut_fit):
     params = {
         **SMALL,

@@ -14,6 +14,7 @@ import safetensors.numpy
 import torch
 from numpy.testing import assert_array_equal
 from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -258,6 +259,16 @@ def test_simple_steps_of_scikit_learn_come_back(rng, path):
     pipeline = make_pipeline(StandardScaler(), FunctionTransformer(), RNNClassifier(**SMALL))
     loaded = through_a_file(pipeline.fit(X, y), path)
     assert_same(pipeline.predict_proba(X), loaded.predict_proba(X))
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_what_a_network_began_with_comes_back(frozen, ragged, labels, path):
+    source = RNNClassifier(**SMALL).fit(ragged, labels)
+    clf = RNNClassifier(**SMALL, pretrained=FrozenEstimator(source) if frozen else source)
+    loaded = through_a_file(clf.fit(ragged, labels), path)
+    assert_same(clf.predict_proba(ragged), loaded.predict_proba(ragged))
+    found = loaded.pretrained.estimator if frozen else loaded.pretrained
+    assert_same(source.predict_proba(ragged), found.predict_proba(ragged))
 
 
 def test_estimators_that_are_not_fitted_come_back_too(path):

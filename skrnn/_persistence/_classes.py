@@ -50,6 +50,7 @@ _OWN = {
 # Their attributes are numbers, texts and arrays, with parameters that are as simple.
 _OTHERS = {
     "sklearn.Pipeline": "sklearn.pipeline",
+    "sklearn.FrozenEstimator": "sklearn.frozen",
     "sklearn.FunctionTransformer": "sklearn.preprocessing",
     "sklearn.LabelEncoder": "sklearn.preprocessing",
     "sklearn.MaxAbsScaler": "sklearn.preprocessing",

@@ -150,7 +150,7 @@ class Decoder:
 
 def _set_state(made: Any, state: dict[str, Any]) -> None:
     for name in ("_restore_state", "__setstate__"):
-        if hasattr(made, name):
+        if hasattr(type(made), name):
             getattr(made, name)(state)
             return
     made.__dict__.update(state)

@@ -171,7 +171,7 @@ class Encoder:
 
 def params_of(value: Any) -> dict[str, Any]:
     """Parameters that the constructor of an estimator takes; none of other objects."""
-    if hasattr(value, "_params_to_store"):
+    if hasattr(type(value), "_params_to_store"):
         return value._params_to_store()
     if isinstance(value, type) or not hasattr(value, "get_params"):
         return {}
@@ -182,7 +182,7 @@ def params_of(value: Any) -> dict[str, Any]:
 
 def state_of(value: Any) -> dict[str, Any]:
     """All attributes that a copy of an object has to have."""
-    if hasattr(value, "_state_to_store"):
+    if hasattr(type(value), "_state_to_store"):
         return value._state_to_store()
     state = value.__getstate__() or {}
     if is_dataclass(value):
