@@ -44,16 +44,18 @@ def network(n_estimators: int) -> Callable[[Split, int], Any]:
 class OnTables:
     """A classifier of tables or cubes, on sequences: shorter ones end with zeros."""
 
-    def __init__(self, model: Any, *, flat: bool) -> None:
+    def __init__(self, model: Any, split: Split, *, flat: bool) -> None:
         self.model, self.flat = model, flat
+        self.frames = log_spectra if split.name.startswith("FSDD") else list
 
     def fit(self, X: Sequences, y: np.ndarray) -> "OnTables":
+        X = self.frames(X)
         self.width = max(map(len, X))
         self.model.fit(self._cube(X), y)
         return self
 
     def predict(self, X: Sequences) -> np.ndarray:
-        return self.model.predict(self._cube(X))
+        return self.model.predict(self._cube(self.frames(X)))
 
     def _cube(self, X: Sequences) -> np.ndarray:
         cube = np.zeros((len(X), X[0].shape[1], self.width))
@@ -63,27 +65,41 @@ class OnTables:
 
 
 def forest(split: Split, seed: int) -> Any:
-    return OnTables(RandomForestClassifier(random_state=seed), flat=True)
+    return OnTables(RandomForestClassifier(random_state=seed), split, flat=True)
+
+
+class Kernels:
+    """sktime's MiniRocket, then a ridge classifier: a Pipeline of scikit-learn does not take it."""
+
+    def __init__(self, seed: int) -> None:
+        from sktime.transformations.panel.rocket import MiniRocketMultivariate
+
+        self.kernels = MiniRocketMultivariate(random_state=seed)
+        self.ridge = make_pipeline(StandardScaler(with_mean=False), RidgeClassifierCV(ALPHAS))
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> "Kernels":
+        self.kernels.fit(X)
+        self.ridge.fit(self.kernels.transform(X).to_numpy(), y)
+        return self
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return self.ridge.predict(self.kernels.transform(X).to_numpy())
 
 
 def minirocket(split: Split, seed: int) -> Any:
-    from sktime.transformations.panel.rocket import MiniRocketMultivariate
-
-    kernels = MiniRocketMultivariate(random_state=seed)
-    ridge = make_pipeline(StandardScaler(with_mean=False), RidgeClassifierCV(ALPHAS))
-    return OnTables(make_pipeline(kernels, ridge), flat=False)
+    return OnTables(Kernels(seed), split, flat=False)
 
 
 def nearest_neighbour(split: Split, seed: int) -> Any:
     from sktime.classification.distance_based import KNeighborsTimeSeriesClassifier
 
-    return OnTables(KNeighborsTimeSeriesClassifier(1, distance="dtw"), flat=False)
+    return OnTables(KNeighborsTimeSeriesClassifier(1, distance="dtw"), split, flat=False)
 
 
 def lstm_fcn(split: Split, seed: int) -> Any:
-    from sktime.classification.deep_learning import LSTMFCNClassifierTorch
+    from sktime.classification.deep_learning.lstmfcn import LSTMFCNClassifierTorch
 
-    return OnTables(LSTMFCNClassifierTorch(random_state=seed), flat=False)
+    return OnTables(LSTMFCNClassifierTorch(random_state=seed), split, flat=False)
 
 
 #: Contenders by name: how each is made, and whether seeds matter to it.

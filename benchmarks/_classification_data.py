@@ -13,8 +13,7 @@ import pandas as pd
 
 Sequences = list[np.ndarray]
 
-# Lengths differ by more than what trailing NaN can say, or the archive's test part is one row
-# short in the files: both are said beside the tables.
+# Sets whose test part lacks its first row in the files.
 NEAR = ("Crop", "ECG5000", "FreezerRegularTrain", "FreezerSmallTrain", "TwoPatterns", "Wafer")
 MULTIVARIATE = ("JapaneseVowels", "BasicMotions", "ERing", "SelfRegulationSCP1")
 
@@ -77,7 +76,7 @@ def _without_padding(X: np.ndarray) -> Sequences:
 
 def read_multivariate(name: str) -> Split:
     """A multivariate set, in whichever of the archive's formats it is there."""
-    read = {"ERing": _eight_columns, "SelfRegulationSCP1": _file_per_channel}.get(name, _ts)
+    read = {"ERing": _quoted, "SelfRegulationSCP1": _file_per_channel}.get(name, _ts)
     (X, y), (X_test, y_test) = (read(name, part) for part in ("TRAIN", "TEST"))
     return Split(name, X, y, X_test, y_test)
 
@@ -96,7 +95,7 @@ def _ts(name: str, part: str) -> tuple[Sequences, np.ndarray]:
     return X, np.array([row[-1] for row in cells])
 
 
-def _eight_columns(name: str, part: str) -> tuple[Sequences, np.ndarray]:
+def _quoted(name: str, part: str) -> tuple[Sequences, np.ndarray]:
     r"""Channels split by a written \n inside quotes, label last."""
     path = path_of("classification", "multivariate", name, f"{name}_{part}.arff.gz")
     cells = [line.rsplit(",", 1) for line in _lines(path)]
@@ -139,8 +138,8 @@ def speakers() -> list[str]:
 # --- published figures ---------------------------------------------------------------------------
 
 
-def published(names: list[str]) -> dict[str, tuple[float, int]]:
-    """Mean accuracy over data sets of methods whose results their authors published."""
+def published(names: list[str]) -> dict[str, pd.Series]:
+    """Accuracies by data set of methods whose results their authors published, mean of all runs."""
     nets = pd.read_csv(path_of("reference_results", "dl4tsc_results-ucr-128.csv"))
     nets = nets[nets["dataset_name"].isin(names)]
     ensemble = pd.read_csv(path_of("reference_results", "inceptiontime_results-128.csv"))
@@ -150,4 +149,4 @@ def published(names: list[str]) -> dict[str, tuple[float, int]]:
         for key, label in {"resnet": "ResNet", "fcn": "FCN"}.items()
     }
     means["InceptionTime"] = ensemble.groupby("dataset_name")["accuracy"].mean()
-    return {label: (float(column.mean()), len(column)) for label, column in means.items()}
+    return means

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from skrnn import export, metrics, nn, preprocessing, sktime, streaming, testing
     from skrnn._classifier import RNNClassifier
-    from skrnn._persistence import load, save
+    from skrnn._persistence import SKOPS_TRUSTED, load, save
     from skrnn._regressor import RNNRegressor
     from skrnn._show_versions import show_versions
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "SKOPS_TRUSTED",
     "RNNClassifier",
     "RNNForecaster",
     "RNNRegressor",
@@ -33,6 +34,7 @@ _HOMES = {
     "RNNClassifier": "skrnn._classifier",
     "RNNForecaster": "skrnn._forecaster",
     "RNNRegressor": "skrnn._regressor",
+    "SKOPS_TRUSTED": "skrnn._persistence",
     "load": "skrnn._persistence",
     "save": "skrnn._persistence",
     "show_versions": "skrnn._show_versions",

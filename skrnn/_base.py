@@ -27,7 +27,6 @@ from skrnn._parameters import (
     spec_of_slots,
     torch_dtype,
 )
-from skrnn._persistence import FileMixin
 from skrnn._resuming import checkpoints_of
 from skrnn._stored import AnySequences, StoredSequences
 from skrnn._stores import in_memory, targets_beside
@@ -67,7 +66,7 @@ HOLDOUT_FROM = 500
 
 
 class RecurrentEstimator(
-    NetParamsMixin, CallbackSupportMixin, MembersMixin, FittedNetMixin, FileMixin, BaseEstimator
+    NetParamsMixin, CallbackSupportMixin, MembersMixin, FittedNetMixin, BaseEstimator
 ):
     """What classifier and regressor share.
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from skrnn._members import mean_of_heads
 from skrnn._parameters import AcceleratorMixin, torch_dtype
+from skrnn._persistence import FileMixin
 from skrnn._sequences import Sequences
 from skrnn._stored import AnySequences
 from skrnn._targets import split_steps
@@ -34,7 +35,9 @@ from skrnn.nn import length_mask
 INFERENCE_BATCH_SIZE = 128
 
 
-class FittedNetMixin(AcceleratorMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin):
+class FittedNetMixin(
+    AcceleratorMixin, FileMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+):
     """Everything that needs ``net_`` and nothing that makes it.
 
     The estimator brings its parameters, ``_check_sequences`` to read X and ``_make_net`` to hold a
@@ -218,17 +221,17 @@ class FittedNetMixin(AcceleratorMixin, ClassNamePrefixFeaturesOutMixin, Transfor
 
     # -- state --------------------------------------------------------------------------------
 
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
+    def _state_to_store(self) -> dict[str, Any]:
+        state = super()._state_to_store()
         if state.pop("net_", None) is not None:
             state.pop("_other_nets", None)
             first, *others = [_net_to_state(net) for net in self.nets_]
             state.update(_net_state=first, _other_net_states=others)
         return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def _restore_state(self, state: dict[str, Any]) -> None:
         first, others = state.pop("_net_state", None), state.pop("_other_net_states", [])
-        super().__setstate__(state)
+        super()._restore_state(state)
         if first is not None:
             device = device_or_cpu(first["device"])
             self.nets_ = [self._net_from_state(saved, device) for saved in (first, *others)]

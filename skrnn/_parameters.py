@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from torch import nn
 
+from skrnn._persistence import StateMixin
 from skrnn._vectors import embedding_shape
 from skrnn.nn import (
     CELLS,
@@ -175,7 +176,7 @@ class NetParamsMixin:
         return params_of_prefix(self.net_params, prefix, self._prefixes)
 
 
-class AcceleratorMixin:
+class AcceleratorMixin(StateMixin):
     """Parameters that clones share: ``accelerator``, ``embedding`` and ``pretrained``.
 
     An accelerator stands for processes that run now. Pickles and other copies come back without
@@ -194,9 +195,8 @@ class AcceleratorMixin:
         twin.__dict__.update(shared)
         return twin
 
-    def __getstate__(self) -> dict[str, Any]:
-        state: Any = super().__getstate__()
-        return {**state, "accelerator": None}
+    def _state_to_store(self) -> dict[str, Any]:
+        return {**super()._state_to_store(), "accelerator": None}
 
     def _params_to_store(self) -> dict[str, Any]:
         """Parameters for a file, which holds no data and knows no processes."""

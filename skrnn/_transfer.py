@@ -84,7 +84,8 @@ class Source:
         frontend : dict
             What it is, as in a spec.
         """
-        own = {name: self.spec[name] for name in ("frontend", "frontend_stride")}
+        names = ("frontend", "frontend_stride", "frontend_sizes")
+        own = {name: self.spec[name] for name in names}
         asked = estimator.frontend == "auto" and estimator.tbptt_steps is None
         if own["frontend"] != resolved["frontend"] and not asked:
             return resolved

@@ -250,11 +250,11 @@ def test_an_unfitted_estimator_can_be_copied(cls: Any) -> None:
 def test_f080_without_its_device_a_model_loads_on_the_cpu(
     params: dict[str, str], fitted: Any, ragged: list[np.ndarray]
 ) -> None:
-    state = fitted.__getstate__()
+    state = fitted._state_to_store()
     state["_net_state"] = {**state["_net_state"], "device": "cuda:99"}
     loaded = type(fitted).__new__(type(fitted))
     with pytest.warns(UserWarning, match="'cuda:99', which is not available here"):
-        loaded.__setstate__({**state, **params})
+        loaded._restore_state({**state, **params})
     assert str(loaded.net_.device) == "cpu"
     np.testing.assert_array_equal(outputs(loaded, ragged), outputs(fitted, ragged))
     with warnings.catch_warnings():

@@ -5,17 +5,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skrnn._persistence._atomic import locked, write_atomically
+    from skrnn._persistence._classes import SKOPS_TRUSTED
     from skrnn._persistence._container import NotOurFile, pack, unpack
     from skrnn._persistence._decoder import Decoder
     from skrnn._persistence._encoder import CannotStore, Encoder
-    from skrnn._persistence._saving import FileMixin, load, save
+    from skrnn._persistence._saving import FileMixin, StateMixin, load, save
 
 __all__ = [
+    "SKOPS_TRUSTED",
     "CannotStore",
     "Decoder",
     "Encoder",
     "FileMixin",
     "NotOurFile",
+    "StateMixin",
     "load",
     "locked",
     "pack",
@@ -30,6 +33,8 @@ _MODULES = {
     "Encoder": "_encoder",
     "FileMixin": "_saving",
     "NotOurFile": "_container",
+    "SKOPS_TRUSTED": "_classes",
+    "StateMixin": "_saving",
     "load": "_saving",
     "locked": "_atomic",
     "pack": "_container",

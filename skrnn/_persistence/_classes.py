@@ -69,6 +69,13 @@ _OTHERS = {
 }
 _MODULES = {**_OWN, **_OTHERS}
 
+# The types that skops is to trust: all there are in the state of an estimator of ours.
+SKOPS_TRUSTED = [
+    f"{module}.{name.rpartition('.')[2]}"
+    for name, module in _OWN.items()
+    if name.startswith(("RNN", "Sequence", "Sliding", "sktime."))
+]
+
 # Classes that parameters may name: nothing is made of them before a network is built.
 _OPTIMIZERS = (
     "ASGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "LBFGS", "NAdam",

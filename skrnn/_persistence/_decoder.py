@@ -41,6 +41,9 @@ class Decoder:
     custom : mapping of str to object, default={}
         What was stored by name only.
 
+    others : sequence, default=()
+        What was kept beside the document.
+
     Attributes
     ----------
     n_values : int
@@ -52,10 +55,12 @@ class Decoder:
         objects: Sequence[Any],
         tensors: Mapping[str, NDArray],
         custom: Mapping[str, Any] | None = None,
+        others: Sequence[Any] = (),
     ) -> None:
         self._objects = objects
         self._tensors = tensors
         self._custom = custom or {}
+        self._others = others
         self.n_values = sum(array.size for array in tensors.values())
         self._made: dict[int, Any] = {}
         self._arrays: dict[str, NDArray] = {}
@@ -93,6 +98,8 @@ class Decoder:
             return float(_FLOATS[_FLOATS.index(content)])
         if tag == "object":
             return self._object(content)
+        if tag == "other":
+            return self._others[content]
         if tag == "custom":
             return self._given(content)
         return _READERS[tag](self, content)

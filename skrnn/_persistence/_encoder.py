@@ -42,6 +42,9 @@ class Encoder:
     custom : mapping of str to object, default={}
         What is stored by name only, and to be given again when it is read.
 
+    others : list or None, default=None
+        Where to put what JSON cannot hold; None refuses it.
+
     Attributes
     ----------
     objects : list of dict
@@ -52,7 +55,10 @@ class Encoder:
         Arrays by name.
     """
 
-    def __init__(self, custom: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, custom: Mapping[str, Any] | None = None, others: list[Any] | None = None
+    ) -> None:
+        self.others = others
         self.objects: list[Any] = []
         self.tensors: dict[str, NDArray] = {}
         self._custom = {id(value): name for name, value in (custom or {}).items()}
@@ -88,6 +94,9 @@ class Encoder:
                 raise Unstorable(f"something nested more than {MAX_DEPTH} deep")
             return self._encode(value, path)
         except Unstorable as error:
+            if self.others is not None:
+                self.others.append(value)
+                return {"other": len(self.others) - 1}
             raise CannotStore(error, path) from error
         finally:
             self._depth -= 1

@@ -11,6 +11,7 @@ from skrnn._persistence._classes import name_of
 from skrnn._persistence._container import NewerFormat, pack, unpack
 from skrnn._persistence._decoder import Decoder, Missing
 from skrnn._persistence._encoder import CannotStore, Encoder
+from skrnn._persistence._packing import packed, unpacked
 
 Target = str | os.PathLike[str]
 
@@ -145,7 +146,31 @@ def load(path: Target, *, custom_objects: Mapping[str, Any] | None = None) -> An
         raise ValueError(f"{os.fspath(path)!r} is not a valid skrnn file: {why}.") from error
 
 
-class FileMixin:
+class StateMixin:
+    """What an estimator is apart from its class, for files of ours and for pickles."""
+
+    def _state_to_store(self) -> dict[str, Any]:
+        """All attributes, in values that a file may hold."""
+        state: Any = super().__getstate__()
+        return dict(state or {})
+
+    def _restore_state(self, state: dict[str, Any]) -> None:
+        """Take attributes over."""
+        parent: Any = super()
+        if hasattr(parent, "__setstate__"):
+            parent.__setstate__(state)
+        else:
+            self.__dict__.update(state)
+
+    def __getstate__(self) -> dict[str, Any]:
+        params: Any = self.get_params(deep=False)  # type: ignore[attr-defined]
+        return packed(self._state_to_store(), params)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._restore_state(unpacked(state, type(self)))
+
+
+class FileMixin(StateMixin):
     """The method ``save`` of estimators and transformers."""
 
     def save(self, path: Target, *, custom_objects: Mapping[str, Any] | None = None) -> None:
