@@ -30,6 +30,7 @@ USED = (
     "vocabulary_size",
     "frontend",
     "frontend_stride",
+    "frontend_sizes",
     "head",
     "n_outputs",
     "quantiles",
@@ -110,6 +111,8 @@ def arrays_of(estimator: Any) -> dict[str, NDArray[Any]]:
     arrays = {}
     for i, net in enumerate(estimator.nets_):
         for name, tensor in net.module_.state_dict().items():
+            if name.endswith("num_batches_tracked"):
+                continue  # of use for a training only
             arrays[f"{prefix_of(i)}.{name}"] = tensor.detach().cpu().numpy().copy()
     if is_classifier(estimator):
         return arrays

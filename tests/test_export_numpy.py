@@ -159,17 +159,25 @@ def test_token_ids(rng: np.random.Generator) -> None:
         predictor.predict([[1], [9]])
 
 
-@pytest.mark.parametrize("both", [False, True])
-def test_patches(rng: np.random.Generator, both: bool, tmp_path: Path) -> None:
-    X = [rng.normal(size=(n, 2)) for n in [3, 150, 1, 160, 161, 155, 7, 149]]
+@pytest.mark.parametrize(
+    ("frontend", "both", "longest"), [*product(["conv", "patch"], [False, True], [20, 300])]
+)
+def test_front_ends(
+    rng: np.random.Generator, frontend: str, both: bool, longest: int, tmp_path: Path
+) -> None:
+    X = [rng.normal(size=(n, 2)) for n in [3, longest, 1, 16, longest - 3, 17, longest, 7]]
     params = {"pooling": ("mean", "last", "max", "attention"), "empty": "zero_state", **TINY}
-    model = RNNClassifier(frontend="patch", bidirectional=both, **params)
+    model = RNNClassifier(frontend=frontend, bidirectional=both, **params)
     model.fit(X, alternating(len(X)))
     to_numpy(model).save(tmp_path / "m")
-    predictor, X = load_numpy(tmp_path / "m"), [*X, np.zeros((0, 2))]
-    assert_same(predictor.predict_proba(X), model.predict_proba(X))
+    predictor, Z = load_numpy(tmp_path / "m"), [*X, np.zeros((0, 2))]
+    assert_same(predictor.predict_proba(Z), model.predict_proba(Z))
     with pytest.raises(ValueError, match="reads"):
         predictor.stream()
+    if frontend == "conv":
+        model = RNNRegressor(frontend=frontend, bidirectional=both, return_sequences=True, **TINY)
+        model.set_params(dtype="float64").fit(X, [x[:, 0] for x in X])
+        assert_same(to_numpy(model).predict(X), model.predict(X))
 
 
 # -- what X may be ----------------------------------------------------------------------------
@@ -348,6 +356,8 @@ def test_sound_files_that_lie_are_refused(ragged: list, labels: Any, tmp_path: P
         ("bidirectional", 1),
         ("embedding_dim", 4),
         ("frontend", "conv"),
+        ("frontend", "wavelet"),
+        ("frontend_stride", [1]),
     ]:
         refused({**document, "spec": {**spec, name: value}}, arrays, "describes no predictor")
     refused({**document, "n_networks": 10**9}, arrays, "n_networks")
@@ -373,8 +383,6 @@ def test_what_is_of_your_own_is_named(ragged: list, labels: Any, numbers: Any) -
     assert to_numpy(pipe[-1]).n_features == 3
     with pytest.raises(ValueError, match="cell=GRUCell is of your own"):
         to_numpy(RNNClassifier(cell=torch.nn.GRUCell, **TINY).fit(ragged, labels))
-    with pytest.raises(ValueError, match="frontend='conv' cannot be computed without torch"):
-        to_numpy(RNNClassifier(frontend="conv", **TINY).fit(ragged, labels))
     with pytest.raises(ValueError, match="loss=NormalHead is of your own"):
         to_numpy(RNNRegressor(loss=NormalHead, **TINY).fit(ragged, numbers))
     with pytest.raises(ValueError, match="reads every sequence from its end"):

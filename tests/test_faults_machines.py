@@ -330,3 +330,64 @@ RNNForecaster(window_length=8, hidden_size=3, max_epochs=1, verbose=1).fit(y, fh
 
 def test_f108_warnings_as_errors():
     in_new_process(USE, "-W", "error")
+
+
+BLOCKED = """
+import importlib.abc, importlib.metadata, importlib.util, sys
+
+OPTIONAL = {
+    "accelerate", "captum", "dask", "distributed", "matplotlib", "onnx", "onnxruntime", "optuna",
+    "polars", "pyarrow", "ray", "rich", "skops", "skpro", "tokenizers", "zarr", "hypothesis",
+}
+
+def installed(whole=importlib.metadata.distributions, **context):
+    return [found for found in whole(**context) if found.metadata["Name"] not in OPTIONAL]
+
+def find(name, package=None, whole=importlib.util.find_spec):
+    return None if name.split(".")[0] in OPTIONAL else whole(name, package)
+
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in OPTIONAL:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+importlib.util.find_spec = find
+sys.meta_path.insert(0, Absent())
+importlib.metadata.distributions = installed
+"""
+
+
+def test_f109_core_packages_are_enough(tmp_path):
+    code = f"""
+import skrnn
+from skrnn import metrics, nn, preprocessing, streaming, testing
+import skrnn.sktime
+skrnn.show_versions()
+path = {str(tmp_path / "model.skrnn")!r}
+skrnn.save(fitted, path)
+assert np.array_equal(skrnn.load(path).predict(X), fitted.predict(X))
+from sklearn.model_selection import cross_val_score
+cross_val_score(RNNClassifier(hidden_size=3, max_epochs=1), X, np.arange(12) % 2, cv=2)
+"""
+    in_new_process(BLOCKED + USE + code)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        "import sys; sys.stdout = sys.stderr = None",
+        "import sys; sys.stdout.close()",
+        "import logging; logging.shutdown()",
+        "import os, sys; os.close(1)",
+    ],
+)
+def test_f110_silence_where_nobody_listens(spoil):
+    in_new_process(f"{spoil}\n{USE}\nimport os\nos._exit(0)")
+
+
+def test_f110_the_end_of_the_interpreter_is_quiet():
+    done = subprocess.run(
+        [sys.executable, "-c", f"{USE}\nimport atexit\natexit.register(lambda: fitted.predict(X))"],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert done.stderr == ""

@@ -125,7 +125,7 @@ def script(tmp_path_factory):
         "ray",
     ],
 )
-def test_every_backend_finds_what_one_job_finds(script, backend):
+def test_f095_every_backend_finds_what_one_job_finds(script, backend):
     if backend.startswith("dask"):
         pytest.importorskip("distributed", reason="dask's workers need distributed")
     if backend == "ray":

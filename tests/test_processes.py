@@ -88,7 +88,7 @@ def same_history(one: Any, two: Any, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_two_processes_train_the_model_of_one(seen, case):
+def test_f106_two_processes_train_the_model_of_one(seen, case):
     alone, together = summary(CASES[case](None)), seen[0]["cases"][case]
     assert together["weights"] == pytest.approx(alone["weights"], abs=1e-5)
     same_history(together["history"], alone["history"], 1e-4)
@@ -103,7 +103,7 @@ def test_both_processes_have_the_same_model_and_history(seen, case):
 @pytest.mark.parametrize(
     "case", ["early stopping", "of one process", "max_time", "skipped step", "random_state=None"]
 )
-def test_both_processes_end_together(seen, case):
+def test_f106_both_processes_end_together(seen, case):
     first, second = (row["stopping"][case] for row in seen)
     same_history(first["history"], second["history"], 0)
     assert first["weights"] == second["weights"]

@@ -1,4 +1,4 @@
-"""Front ends: several time steps become one before the recurrent layers read them."""
+"""Front ends: what the recurrent layers read instead of the time steps."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PATCH_SIZE", "PatchFrontend"]
+__all__ = ["ConvFrontend", "PatchFrontend", "make_frontend", "shapes_of_frontend", "summary_size"]
 
-#: Features that a patch of `skrnn.nn.PatchFrontend` has unless told otherwise.
+# What the front ends of `skrnn.nn` have unless told otherwise, and those given by name always.
 PATCH_SIZE = 64
+CHANNELS, KERNEL_SIZES, WIDTH, BLOCK_SIZES, DEPTH = 16, (9, 19, 39), 64, (5, 5), 2
+EPSILON = 1e-5
+
+Weights = Mapping[str, NDArray[Any]]
+Read = tuple[NDArray[Any], NDArray[np.integer], NDArray[Any] | None]
 
 
 class PatchFrontend:
@@ -31,10 +36,8 @@ class PatchFrontend:
         self.projection = np.ascontiguousarray(weights["projection.weight"].T)
         self.bias = weights["projection.bias"]
 
-    def whole(
-        self, x: NDArray[Any], lengths: NDArray[np.integer]
-    ) -> tuple[NDArray[Any], NDArray[np.integer]]:
-        """Patches of sequences of shape (batch, time, features), and how many each has.
+    def whole(self, x: NDArray[Any], lengths: NDArray[np.integer]) -> Read:
+        """Patches of sequences of shape (batch, time, features), how many each has, and nothing.
 
         The last patch of a sequence is filled up with zeros; one more feature says which of its
         steps are there.
@@ -48,4 +51,163 @@ class PatchFrontend:
         patches = steps.reshape(batch, n_patches, self.stride * (n_features + 1))
         made = patches.dot(self.projection)
         made += self.bias
-        return np.maximum(made, 0), -(-lengths // self.stride)
+        return np.maximum(made, 0), -(-lengths // self.stride), None
+
+
+class ConvFrontend:
+    """Convolutions of several widths, and blocks of convolutions with a shortcut.
+
+    Parameters
+    ----------
+    weights : mapping of ndarray
+        Of `skrnn.nn.ConvFrontend`.
+
+    strides : tuple of two int
+        Steps of which one is made after the first convolutions, and after the blocks.
+
+    causal : bool
+        Whether a step sees no later one.
+    """
+
+    def __init__(self, weights: Weights, strides: tuple[int, int], causal: bool) -> None:
+        self.strides, self.causal = strides, causal
+        self.stem = []
+        scale, shift = _affine(weights, "stem.norm")
+        for i, name in enumerate(_numbered(weights, "stem.convolutions.{}.weight")):
+            part = slice(i * CHANNELS, (i + 1) * CHANNELS)
+            self.stem.append((_taps(weights[name], scale[part]), shift[part]))
+        self.blocks = [
+            _block(weights, f"blocks.{depth}")
+            for depth, _ in enumerate(_numbered(weights, "blocks.{}.norms.0.weight"))
+        ]
+
+    def whole(self, x: NDArray[Any], lengths: NDArray[np.integer]) -> Read:
+        """The map of sequences of shape (batch, time, features), its lengths and its mean."""
+        x = _masked(x, lengths)
+        flow = np.concatenate([self._convolved(x, *one) for one in self.stem], axis=2)
+        flow = _shortened(_rectified(flow, lengths), self.strides[0])
+        lengths = -(-lengths // self.strides[0])
+        for convolutions, shortcut in self.blocks:
+            before = flow if shortcut is None else self._convolved(flow, *shortcut)
+            for depth, one in enumerate(convolutions):
+                flow = self._convolved(_rectified(flow, lengths) if depth else flow, *one)
+            flow = _rectified(flow + before, lengths)
+        summary = flow.sum(axis=1, dtype=np.float64) / np.maximum(lengths, 1)[:, None]
+        return _shortened(flow, self.strides[1]), -(-lengths // self.strides[1]), summary
+
+    def _convolved(self, x: NDArray[Any], taps: NDArray[Any], shift: NDArray[Any]) -> NDArray[Any]:
+        """One convolution, as a sum of products with the steps at each distance."""
+        size, time = len(taps), x.shape[1]
+        before = size - 1 if self.causal else size // 2
+        padded = np.zeros((x.shape[0], time + size - 1, x.shape[2]), dtype=x.dtype)
+        padded[:, before : before + time] = x
+        output = np.zeros((x.shape[0], time, taps.shape[2]), dtype=x.dtype)
+        output += shift
+        for i, tap in enumerate(taps):
+            output += padded[:, i : i + time].dot(tap)
+        return output
+
+
+def _affine(weights: Weights, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Batch normalisation with its running statistics: a factor and what is added."""
+    spread = np.sqrt(weights[f"{name}.running_var"] + EPSILON)
+    scale = weights[f"{name}.weight"] / spread
+    return scale, weights[f"{name}.bias"] - weights[f"{name}.running_mean"] * scale
+
+
+def _taps(weight: NDArray[Any], scale: NDArray[Any]) -> NDArray[Any]:
+    """Weights (outputs, inputs, 1, size), scaled, as (size, inputs, outputs)."""
+    scaled = weight[:, :, 0] * scale[:, None, None]
+    return np.ascontiguousarray(scaled.transpose(2, 1, 0).astype(weight.dtype))
+
+
+def _block(weights: Weights, name: str) -> Any:
+    """Convolutions of a block, and its shortcut or None, each with what is added."""
+
+    def one(convolution: str, norm: str) -> tuple[NDArray[Any], NDArray[Any]]:
+        scale, shift = _affine(weights, f"{name}.{norm}")
+        return _taps(weights[f"{name}.{convolution}.weight"], scale), shift
+
+    found = _numbered(weights, f"{name}.norms.{{}}.weight")
+    convolutions = [one(f"convolutions.{i}", f"norms.{i}") for i, _ in enumerate(found)]
+    has_shortcut = f"{name}.shortcut.weight" in weights
+    return convolutions, one("shortcut", "shortcut_norm") if has_shortcut else None
+
+
+def _numbered(weights: Weights, name: str) -> list[str]:
+    """Names with the numbers 0, 1, 2, ... as far as there are weights."""
+    found: list[str] = []
+    while name.format(len(found)) in weights:
+        found.append(name.format(len(found)))
+    return found
+
+
+def _masked(x: NDArray[Any], lengths: NDArray[np.integer]) -> NDArray[Any]:
+    there = np.arange(x.shape[1]) < lengths[:, None]
+    return np.where(there[:, :, None], x, x.dtype.type(0))
+
+
+def _rectified(flow: NDArray[Any], lengths: NDArray[np.integer]) -> NDArray[Any]:
+    return _masked(np.maximum(flow, 0), lengths)
+
+
+def _shortened(flow: NDArray[Any], stride: int) -> NDArray[Any]:
+    """The largest of every `stride` steps; nothing is negative."""
+    if stride == 1:
+        return flow
+    batch, time, size = flow.shape
+    n_steps = -(-time // stride)
+    whole = np.zeros((batch, n_steps * stride, size), dtype=flow.dtype)
+    whole[:, :time] = flow
+    return whole.reshape(batch, n_steps, stride, size).max(axis=2)
+
+
+def make_frontend(spec: Mapping[str, Any], weights: Weights) -> ConvFrontend | PatchFrontend | None:
+    """Make the front end of a network; None where there is none."""
+    if spec["frontend"] is None:
+        return None
+    if spec["frontend"] == "patch":
+        return PatchFrontend(weights, spec["frontend_stride"])
+    causal = spec["pooling"] is None and not spec["bidirectional"]
+    return ConvFrontend(weights, _pair(spec["frontend_stride"]), causal)
+
+
+def _pair(stride: Any) -> tuple[int, int]:
+    if isinstance(stride, list | tuple):
+        return stride[0], stride[1]
+    return 1, stride or 1
+
+
+def shapes_of_frontend(spec: Mapping[str, Any], size: int) -> tuple[dict[str, Any], int]:
+    """Shapes of the weights of a front end that reads `size` features, and what it makes."""
+    if spec["frontend"] is None:
+        return {}, size
+    if spec["frontend"] == "patch":
+        shape = PATCH_SIZE, spec["frontend_stride"] * (size + 1)
+        return {"projection.weight": shape, "projection.bias": (PATCH_SIZE,)}, PATCH_SIZE
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def norm(name: str, n_features: int) -> None:
+        for part in ("weight", "bias", "running_mean", "running_var"):
+            shapes[f"{name}.{part}"] = (n_features,)
+
+    kernel_sizes = spec["frontend_sizes"] or KERNEL_SIZES
+    for i, kernel_size in enumerate(kernel_sizes):
+        shapes[f"stem.convolutions.{i}.weight"] = (CHANNELS, size, 1, kernel_size)
+    size = CHANNELS * len(kernel_sizes)
+    norm("stem.norm", size)
+    for depth in range(DEPTH):
+        block = f"blocks.{depth}"
+        if size != WIDTH:
+            shapes[f"{block}.shortcut.weight"] = (WIDTH, size, 1, 1)
+            norm(f"{block}.shortcut_norm", WIDTH)
+        for i, kernel_size in enumerate(BLOCK_SIZES):
+            shapes[f"{block}.convolutions.{i}.weight"] = (WIDTH, size, 1, kernel_size)
+            norm(f"{block}.norms.{i}", WIDTH)
+            size = WIDTH
+    return shapes, size
+
+
+def summary_size(spec: Mapping[str, Any]) -> int:
+    """Features that the front end puts beside the pooled states."""
+    return WIDTH if spec["frontend"] == "conv" and spec["pooling"] is not None else 0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from skrnn._numpy.carried import Carried, State
 from skrnn._numpy.cells import CELLS, Cell, run_cell
-from skrnn._numpy.frontends import PATCH_SIZE, PatchFrontend
+from skrnn._numpy.frontends import make_frontend, shapes_of_frontend, summary_size
 from skrnn._numpy.heads import FURTHER, raw_size
 from skrnn._numpy.pooling import Pool, make_pool
 
@@ -41,9 +41,7 @@ class Network:
         self.dtype = np.dtype(spec["dtype"])
         self.mean, self.scale = weights.get("scaler.mean"), weights.get("scaler.scale")
         self.table = weights.get("embedding.embedding.weight")
-        self.frontend = None
-        if spec["frontend"] is not None:
-            self.frontend = PatchFrontend(under("frontend", weights), spec["frontend_stride"])
+        self.frontend = make_frontend(spec, under("frontend", weights))
         self.layers = _cells(spec, weights, "layers") if layers is None else list(layers)
         self.backward = _cells(spec, weights, "backward_layers") if spec["bidirectional"] else []
         self.pools: list[Pool] = []
@@ -77,9 +75,9 @@ class Network:
         ndarray of shape (batch, size) or (batch, time, size)
             The representation; the padding of steps holds 0.
         """
-        h = self.read(x)
+        h, summary = self.read(x), None
         if self.frontend is not None:
-            h, lengths = self.frontend.whole(h, lengths)
+            h, lengths, summary = self.frontend.whole(h, lengths)
         h = h.swapaxes(0, 1)
         time, batch = h.shape[:2]
         steps = np.arange(time)[:, None]
@@ -96,7 +94,8 @@ class Network:
             return h.swapaxes(0, 1)
         if time == 0:
             h = np.zeros((1, batch, h.shape[2]), dtype=self.dtype)
-        return self._join([pool.whole(h, lengths, bool(self.backward)) for pool in self.pools])
+        pooled = [pool.whole(h, lengths, bool(self.backward)) for pool in self.pools]
+        return self._join(pooled if summary is None else [*pooled, summary])
 
     def raw(self, representation: NDArray[Any]) -> NDArray[np.float64]:
         """Raw values of the head from representations of shape (..., size)."""
@@ -178,10 +177,8 @@ def shapes_of(spec: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     else:
         size = spec["embedding_dim"]
         shapes["embedding.embedding.weight"] = (spec["vocabulary_size"], size)
-    if spec["frontend"] is not None:
-        shapes["frontend.projection.weight"] = (PATCH_SIZE, spec["frontend_stride"] * (size + 1))
-        shapes["frontend.projection.bias"] = (PATCH_SIZE,)
-        size = PATCH_SIZE
+    of_frontend, size = shapes_of_frontend(spec, size)
+    shapes |= {f"frontend.{name}": shape for name, shape in of_frontend.items()}
     directions = ("layers", "backward_layers") if spec["bidirectional"] else ("layers",)
     for depth, width in enumerate(layer_sizes(spec)):
         for direction in directions:
@@ -194,7 +191,7 @@ def shapes_of(spec: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
             shapes["pooling.attention.weight"] = (size, size)
             shapes["pooling.score.weight"] = (heads, size)
             n_summaries += heads - 1
-        size *= n_summaries
+        size = size * n_summaries + summary_size(spec)
     head, n_outputs = spec["head"], spec["n_outputs"]
     rows = raw_size(head, n_outputs, spec["quantiles"])
     shapes["head.projection.weight"] = (rows, size)

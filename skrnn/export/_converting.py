@@ -51,7 +51,7 @@ def to_numpy(estimator: Any) -> Any:
     # Whoever loads a predictor imports this module too, without torch and scikit-learn.
     from skrnn._exported import arrays_of, check_built_in, options_of
 
-    check_built_in(estimator, "be computed without torch", frontends=("patch",))
+    check_built_in(estimator, "be computed without torch", frontends=("conv", "patch"))
     options = options_of(estimator)
     kind = NumpyClassifier if "classes" in options else NumpyRegressor
     return kind(options, arrays_of(estimator))

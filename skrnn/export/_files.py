@@ -168,10 +168,19 @@ def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
     rising = isinstance(levels, list) and all(type(level) is float for level in levels)
     rising = rising and all(a < b for a, b in zip([0.0, *levels], [*levels, 1.0], strict=True))
     _require(rising and len(levels) > 0, "quantiles", levels)
-    _require(spec["frontend"] in (None, "patch"), "frontend", spec["frontend"])
-    stride = spec["frontend_stride"]
-    _require(_is_size(stride, or_none=spec["frontend"] is None), "frontend_stride", stride)
+    _check_frontend(spec)
     return spec
+
+
+def _check_frontend(spec: dict[str, Any]) -> None:
+    name, stride, sizes = (spec[key] for key in ("frontend", "frontend_stride", "frontend_sizes"))
+    _require(name in (None, "patch", "conv"), "frontend", name)
+    good = _is_size(stride, or_none=name != "patch")
+    if name == "conv" and isinstance(stride, list):
+        good = len(stride) == 2 and all(map(_is_size, stride))
+    _require(good, "frontend_stride", stride)
+    good = sizes is None or (isinstance(sizes, list) and 0 < len(sizes) < 100)
+    _require(good and all(map(_is_size, sizes or [])), "frontend_sizes", sizes)
 
 
 def _is_size(value: Any, or_none: bool = False) -> bool:

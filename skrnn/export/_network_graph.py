@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skrnn._numpy.frontends import make_frontend
 from skrnn._numpy.network import layer_sizes, under
+from skrnn.export._frontend_graph import made_by
 from skrnn.export._graph import FLOAT, INT, Graph
 
 __all__ = ["Steps", "raw_of", "steps_of"]
@@ -86,9 +88,10 @@ def steps_of(graph: Graph, x: str, lengths: str) -> Steps:
 
 def raw_of(graph: Graph, spec: Mapping[str, Any], weights: Weights, x: str, steps: Steps) -> str:
     """Write a network: from X of shape (batch, time, ...) to the raw values of its head."""
-    h = _read(graph, spec, weights, x)
-    if spec["frontend"] is not None:
-        h, steps = _patches(graph, spec, weights, h, steps)
+    h, summary = _read(graph, spec, weights, x), None
+    frontend = make_frontend(spec, under("frontend", weights))
+    if frontend is not None:
+        h, steps, summary = made_by(graph, frontend, h, steps, steps_of)
     h = _masked(graph, graph.add("Transpose", h, perm=[1, 0, 2]), steps)
     for depth in range(len(layer_sizes(spec))):
         parts = [_layer(graph, spec, under(f"encoder.layers.{depth}", weights), h, steps)]
@@ -101,9 +104,9 @@ def raw_of(graph: Graph, spec: Mapping[str, Any], weights: Weights, x: str, step
     if spec["pooling"] is None:
         z = graph.add("Transpose", h, perm=[1, 0, 2])
     else:
-        z = graph.joined(
-            [_pooled(graph, kind, spec, weights, h, steps) for kind in spec["pooling"]]
-        )
+        kinds = spec["pooling"]
+        parts = [_pooled(graph, kind, spec, weights, h, steps) for kind in kinds]
+        z = graph.joined(parts if summary is None else [*parts, summary])
     return graph.linear(z, weights["head.projection.weight"], weights["head.projection.bias"])
 
 
@@ -113,25 +116,6 @@ def _read(graph: Graph, spec: Mapping[str, Any], weights: Weights, x: str) -> st
         return graph.add("Gather", table, x)
     centred = graph.add("Sub", x, graph.constant(weights["scaler.mean"]))
     return graph.add("Div", centred, graph.constant(weights["scaler.scale"]))
-
-
-def _patches(
-    graph: Graph, spec: Mapping[str, Any], weights: Weights, x: str, steps: Steps
-) -> tuple[str, Steps]:
-    """Several steps as one: the scaled X of shape (batch, time, features), shorter."""
-    stride = spec["frontend_stride"]
-    mask = graph.add("Transpose", steps.mask, perm=[1, 0, 2])
-    x = graph.add("Where", mask, x, graph.constant(0.0))
-    x = graph.joined([x, graph.cast(mask, FLOAT)])
-    time = graph.add("Gather", graph.add("Shape", x), graph.integers(1))
-    missing = graph.add("Mod", graph.add("Neg", time), graph.integers(stride))
-    pads = graph.joined([graph.integers(0, 0, 0, 0), missing, graph.integers(0)], axis=0)
-    size = weights["frontend.projection.weight"].shape[1]
-    x = graph.add("Reshape", graph.add("Pad", x, pads), graph.integers(0, -1, size))
-    names = "frontend.projection.weight", "frontend.projection.bias"
-    made = graph.add("Relu", graph.linear(x, *(weights[name] for name in names)))
-    more = graph.add("Add", steps.given, graph.constant(stride - 1, INT))
-    return made, steps_of(graph, made, graph.add("Div", more, graph.constant(stride, INT)))
 
 
 def _masked(graph: Graph, h: str, steps: Steps) -> str:

@@ -88,7 +88,7 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     # Whoever loads a predictor of numpy imports this module too, without torch and scikit-learn.
     from skrnn._exported import arrays_of, check_built_in, options_of
 
-    check_built_in(estimator, "be written as ONNX", frontends=("patch",))
+    check_built_in(estimator, "be written as ONNX", frontends=("conv", "patch"))
     options = options_of(estimator)
     if options["spec"]["head"] == "crf":
         raise ValueError(
