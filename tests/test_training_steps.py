@@ -152,7 +152,8 @@ def test_what_callbacks_record_stays_as_it_is(late, monkeypatch):
     monkeypatch.setattr(_net, "need_not_wait", lambda optimizer, device: late)
     model = fitted(callbacks=[Records()], batch_size=12)
     rows = model.net_.history[-1]["batches"]
-    assert [len(row["sizes"]) for row in rows] == [12, 12, 12, 4]
+    # Forty samples in batches of twelve at most, all of one size.
+    assert [len(row["sizes"]) for row in rows] == [10, 10, 10, 10]
 
 
 def test_nothing_of_a_training_is_left_on_the_net(nobody_waits):
