@@ -27,4 +27,5 @@ model.fit(X, y)  # called by every process
 
 if accelerator.is_main_process:  # predicting needs one process only
     print(f"{accelerator.num_processes} processes, accuracy {model.score(X_test, y_test):.2f}")
-accelerator.end_training()  # leaves the group of processes
+accelerator.wait_for_everyone()
+accelerator.end_training()  # all leave the group of processes together

@@ -318,6 +318,9 @@ def main(folder: Path) -> None:
         "behaviour": behaviour(accelerator, rank),
     }
     (folder / f"{rank}.json").write_text(json.dumps(found))
+    # A process that ends while its group is still there may abort.
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
 
 
 if __name__ == "__main__":

@@ -163,20 +163,25 @@ def train(
         # Callbacks have the last word: they may load or save weights of their own.
         net.notify("on_train_end", X=train_set, y=None)
     finally:
-        net.callbacks_ = usual
-        # It would keep what the callbacks of this training hold, such as the user's data.
-        vars(net).pop("heard_", None)
-        net.guard_.end_training(net.optimizer_)
         net.average_ = average if plan.average_goes_on else None
-        # A schedule ends with its training: the next one would start where it left the rate.
-        for group, rate in zip(net.optimizer_.param_groups, rates, strict=True):
-            group["lr"] = rate
+        _as_before(net, usual, rates)
     if outcome.diverged or (best.failures_ and outcome.interrupted is None):
         _report_divergence(net, outcome.restored and _is_usable(net, train_set))
     if best.seen_ < len(net.history):
         # The epoch that was cut short is not part of the result.
         del net.history[-1]
     return outcome
+
+
+def _as_before(net: Any, usual: list[Any], rates: list[float]) -> None:
+    """Take away from a net what belongs to one training only."""
+    net.callbacks_ = usual
+    # It would keep what the callbacks of this training hold, such as the user's data.
+    vars(net).pop("heard_", None)
+    net.guard_.end_training(net.optimizer_)
+    # A schedule ends with its training: the next one would start where it left the rate.
+    for group, rate in zip(net.optimizer_.param_groups, rates, strict=True):
+        group["lr"] = rate
 
 
 def _join_processes(net: Any) -> None:

@@ -381,6 +381,10 @@ def make_layer(
         if memory_steps is not None:
             options["memory_steps"] = memory_steps
         return known[cell](input_size, hidden_size, **options, **drops)
+    return _layer_of_class(cell, input_size, hidden_size)
+
+
+def _layer_of_class(cell: Any, input_size: int, hidden_size: int) -> RecurrentLayer:
     if isinstance(cell, nn.Module) or not callable(cell):
         raise TypeError(
             f"cell must be a name or a class called with (input_size, hidden_size), got the "
