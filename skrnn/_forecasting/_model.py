@@ -143,21 +143,22 @@ class ForecastModel:
         self : ForecastModel
             The fitted model.
         """
-        written = _written(checkpoints)
         tails = self._tails(panel)
         buffers = self._learn(panel, covariates, panel.lengths - tails)
         validation = self._validation_set(buffers, tails)
         again = self._trains_again(tails)
         share = 1 / self.options.n_estimators / (2 if again else 1)
-        self._train(buffers, panel.lengths - tails, validation, seed, share=share, written=written)
+        written = _written(checkpoints)
+        first = panel.lengths - tails
+        self._train(buffers, first, validation, seed, share=share, written=written)
         if self.interrupted is None:
             self._judge(panel, buffers, validation)
         # Forecasts use the season as it is now, whether or not the networks train on the tail.
         buffers = self._learn(panel, covariates, panel.lengths)
         if again and self.interrupted is None and self.guard.weights["network"] > 0:
             epochs = [enough_epochs(net) for net in self.nets]
-            more = {"share": share, "epochs": epochs, "written": written}
-            self._train(buffers, panel.lengths, None, seed, **more)
+            everything = panel.lengths, None, seed
+            self._train(buffers, *everything, share=share, epochs=epochs, written=written)
         return self
 
     def know(self, panel: Panel) -> None:
