@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from skrnn._exported import arrays_of, check_plain, options_of
+from skrnn._exported import arrays_of, options_of
 from skrnn._numpy.carried import State, take
 from skrnn._numpy.cells import Cell
 from skrnn._numpy.model import Model
@@ -35,7 +35,6 @@ def streamed(estimator: Any) -> Model:
     check_is_fitted(estimator)
     spec = estimator._spec
     check_causal(spec)
-    check_plain(spec, "stream")
     layers = head = None
     if not isinstance(spec["cell"], str):
         layers = [_own_layers(net.module_.encoder.layers, spec) for net in estimator.nets_]

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skrnn._numpy.carried import Carried, State
-from skrnn._numpy.cells import CELLS, Cell, run_cell
+from skrnn._numpy.cells import CELLS, Cell, run_layers
 from skrnn._numpy.frontends import make_frontend, shapes_of_frontend, summary_size
 from skrnn._numpy.heads import FURTHER, raw_size
+from skrnn._numpy.irregular import make_irregular, shapes_of_irregular
 from skrnn._numpy.pooling import Pool, make_pool
+from skrnn._numpy.reading import make_reader, shapes_of_reader
 
 __all__ = ["Network", "layer_sizes", "shapes_of", "under"]
 
@@ -21,7 +23,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 class Network:
-    """Scaler or embedding, recurrent layers, pooling and the projection of a head.
+    """All from the scaler or embedding to the projection of a head.
 
     Parameters
     ----------
@@ -39,8 +41,9 @@ class Network:
         self, spec: Mapping[str, Any], weights: Arrays, layers: Sequence[Cell] | None = None
     ) -> None:
         self.dtype = np.dtype(spec["dtype"])
-        self.mean, self.scale = weights.get("scaler.mean"), weights.get("scaler.scale")
-        self.table = weights.get("embedding.embedding.weight")
+        #: Makes what the next stage reads of steps as they are given.
+        self.read = make_reader(spec, weights)
+        self.irregular = make_irregular(spec, under("irregular", weights))
         self.frontend = make_frontend(spec, under("frontend", weights))
         self.layers = _cells(spec, weights, "layers") if layers is None else list(layers)
         self.backward = _cells(spec, weights, "backward_layers") if spec["bidirectional"] else []
@@ -65,7 +68,7 @@ class Network:
         Parameters
         ----------
         x : ndarray of shape (batch, time, features)
-            The sequences, the longest first.
+            The sequences, the longest first, `time >= 1`; 0 after the end of each.
 
         lengths : ndarray of shape (batch,)
             Number of steps of each, never increasing; the longest may be shorter than `time`.
@@ -76,24 +79,13 @@ class Network:
             The representation; the padding of steps holds 0.
         """
         h, summary = self.read(x), None
+        if self.irregular is not None:
+            h = self.irregular.whole(h)
         if self.frontend is not None:
             h, lengths, summary = self.frontend.whole(h, lengths)
-        h = h.swapaxes(0, 1)
-        time, batch = h.shape[:2]
-        steps = np.arange(time)[:, None]
-        active = (steps < lengths).sum(axis=1)
-        there = np.where(steps < lengths, lengths - 1 - steps, steps)
-        everyone = np.arange(batch)
-        for depth, layer in enumerate(self.layers):
-            output = run_cell(layer, h, active)
-            if self.backward:
-                reverse = run_cell(self.backward[depth], h[there, everyone], active)
-                output = np.concatenate([output, reverse[there, everyone]], axis=2)
-            h = output
+        h = run_layers(self.layers, self.backward, h.swapaxes(0, 1), lengths)
         if not self.pools:
             return h.swapaxes(0, 1)
-        if time == 0:
-            h = np.zeros((1, batch, h.shape[2]), dtype=self.dtype)
         pooled = [pool.whole(h, lengths, bool(self.backward)) for pool in self.pools]
         return self._join(pooled if summary is None else [*pooled, summary])
 
@@ -102,14 +94,6 @@ class Network:
         raw = representation.dot(self.projection)
         raw += self.bias
         return raw.astype(np.float64)
-
-    def read(self, x: NDArray[Any]) -> NDArray[Any]:
-        """Steps as the layers read them: scaled numbers, or the vectors of token ids."""
-        if self.table is not None:
-            return self.table[x[..., 0].astype(np.int64)]
-        read = x - self.mean
-        read /= self.scale
-        return read
 
     # -- step by step -------------------------------------------------------------------------
 
@@ -161,28 +145,30 @@ def layer_sizes(spec: Mapping[str, Any]) -> list[int]:
     return list(size) if isinstance(size, list | tuple) else [size] * spec["num_layers"]
 
 
+def cell_names(spec: Mapping[str, Any]) -> list[str]:
+    """Cell of each layer; states are never missing, so that those above "grud" are of "gru"."""
+    first = spec["cell"]
+    return [first, *["gru" if first == "grud" else first] * (len(layer_sizes(spec)) - 1)]
+
+
 def _cells(spec: Mapping[str, Any], weights: Arrays, name: str) -> list[Cell]:
     options = {"nonlinearity": spec["nonlinearity"]} if spec["cell"] == "rnn" else {}
-    n_layers = len(layer_sizes(spec))
-    found = [under(f"encoder.{name}.{depth}", weights) for depth in range(n_layers)]
-    return [CELLS[spec["cell"]](of_layer, **options) for of_layer in found]
+    found = enumerate(cell_names(spec))
+    return [CELLS[cell](under(f"encoder.{name}.{i}", weights), **options) for i, cell in found]
 
 
 def shapes_of(spec: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Shapes of all weights of a network of built-in parts, by their names."""
-    size: int = spec["n_features"]
-    shapes: dict[str, tuple[int, ...]] = {}
+    shapes, size = shapes_of_reader(spec)
     if spec["embedding_dim"] is None:
-        shapes = {"scaler.mean": (size,), "scaler.scale": (size,)}
-    else:
-        size = spec["embedding_dim"]
-        shapes["embedding.embedding.weight"] = (spec["vocabulary_size"], size)
+        of_irregular, size = shapes_of_irregular(spec)
+        shapes |= {f"irregular.{name}": shape for name, shape in of_irregular.items()}
     of_frontend, size = shapes_of_frontend(spec, size)
     shapes |= {f"frontend.{name}": shape for name, shape in of_frontend.items()}
     directions = ("layers", "backward_layers") if spec["bidirectional"] else ("layers",)
-    for depth, width in enumerate(layer_sizes(spec)):
+    for depth, (cell, width) in enumerate(zip(cell_names(spec), layer_sizes(spec), strict=True)):
         for direction in directions:
-            for name, shape in CELLS[spec["cell"]].shapes(size, width).items():
+            for name, shape in CELLS[cell].shapes(size, width).items():
                 shapes[f"encoder.{direction}.{depth}.{name}"] = shape
         size = width * len(directions)
     if spec["pooling"] is not None:

@@ -335,6 +335,9 @@ def check_causal(spec: Mapping[str, Any]) -> None:
             "running; fit with bidirectional=False ('auto' reads both ways for one answer per "
             "sequence and for loss='crf')."
         )
+    for name in ("missing", "time_channel", "character_encoder"):
+        if spec[name] is not None:
+            raise ValueError(f"a network with {name}={spec[name]!r} cannot stream yet.")
     if spec["frontend"] is not None:
         raise ValueError(
             f"the front end {spec['frontend']!r} reads several steps at once and cannot answer "
