@@ -1,4 +1,4 @@
-"""What `test_processes.py` runs under torchrun: one of two processes is killed, both start again."""
+"""What `test_processes.py` runs under torchrun: one of two processes is killed, both go on."""
 
 import json
 import os

@@ -27,7 +27,7 @@ SECONDS = 150  # a hang is an error, whatever the machine is busy with
 
 
 def torchrun(script: Path, *arguments: str, killed: bool = False) -> str:
-    """Run a script in two processes on the CPU, one of which may be killed; return what it prints."""
+    """Run a script in two processes on the CPU and return what they print; one may be killed."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     environment = {
@@ -233,7 +233,7 @@ def test_f069_processes_of_which_one_was_killed_go_on_together(tmp_path):
     for rank in range(2):
         assert read[f"resumed-{rank}"] == read[f"straight-{rank}"]
     assert read["resumed-0"]["weights"] == read["resumed-1"]["weights"]
-    assert [path for path in tmp_path.glob("cut/*")] == []
+    assert list(tmp_path.glob("cut/*")) == []
 
 
 def test_the_example_of_the_user_guide_trains_in_two_processes():
