@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Sequence
 from typing import Any, ClassVar
 
@@ -9,12 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import mean_absolute_error
-from sklearn.utils import Tags, TargetTags, check_random_state
+from sklearn.utils import Tags, TargetTags
 from sklearn.utils._param_validation import validate_parameter_constraints
 from sktime.forecasting.base import BaseForecaster, ForecastingHorizon
 
 from skrnn._forecasting._ahead import Steps, forecast_ahead, forecast_within, spans_ahead
 from skrnn._forecasting._explain import apart, explained, missing_rows
+from skrnn._forecasting._fitting import agreed_seed, fit_model
 from skrnn._forecasting._guard import Guard
 from skrnn._forecasting._history import History
 from skrnn._forecasting._inputs import Inputs
@@ -203,6 +205,15 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         Parameters with double underscores, such as ``{"optimizer__weight_decay": 0.1}``;
         ``set_params(optimizer__weight_decay=0.1)`` fills it.
 
+    checkpoint_dir : str, path-like or None, default=None
+        Directory in which `fit` and `pretrain` write the training down after every epoch, to go on
+        from there after a kill or a power cut, see `resume`. Its files are removed when the
+        training ends. None writes nothing.
+
+    resume : bool or "auto", default=False
+        Go on from the last whole epoch in `checkpoint_dir`, of a training with the same parameters,
+        data and horizon. ``"auto"`` begins anew if there is none, where True raises.
+
     device : str or torch.device, default="auto"
         Where to compute; ``"auto"`` is CUDA when present, else the CPU.
 
@@ -351,6 +362,8 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         tol: float = 1e-4,
         callbacks: Any = None,
         net_params: dict[str, Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        resume: bool | str = False,
         device: Any = "auto",
         accelerator: Any = None,
         n_threads: int | str | None = "auto",
@@ -400,6 +413,8 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         self.tol = tol
         self.callbacks = callbacks
         self.net_params = net_params
+        self.checkpoint_dir = checkpoint_dir
+        self.resume = resume
         self.device = device
         self.accelerator = accelerator
         self.n_threads = n_threads
@@ -451,14 +466,14 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
             # sktime comes here also after `fit`, which is no pretraining.
             return self._pretrain(y, X, fh)
         with processes_of(self.accelerator).together():
-            self._check_params()
+            params = self._check_params()
             panel, model = self._read(y), self.pretrained_model_.copy(self.accelerator)
             self._check_columns(panel, model)
             warn_of_other_season(self.sp, panel, model.period)
             X = self._rows_of(X, y)
             history = History.of(panel, X, model.inputs)
             model.inputs.warn_of_unseen(X, model.inputs.columns)
-            model.update(panel, history.arrays(), self._seed(history))
+            model.update(panel, history.arrays(), agreed_seed(history, params))
             self._conclude("pretrained_model_", model)
         return self
 
@@ -481,7 +496,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
             model_options(params, sizes, inputs), training_options(params), inputs
         )
         trained = self._history.take(usable) if len(usable) < panel.n_series else self._history
-        model.fit(trained.panel, trained.arrays(), self._seed(trained))
+        fit_model(model, trained, params)
         if trained is not self._history:
             model.know(panel)
         return model
@@ -497,7 +512,8 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
                 history.inputs.warn_of_unseen(X, history.inputs.columns)
                 panel, model = history.panel, self.model_.copy(self.accelerator)
                 if update_params:
-                    model.update(panel, history.arrays(), self._seed(history))
+                    seed = agreed_seed(history, self.get_params(deep=False))
+                    model.update(panel, history.arrays(), seed)
                 elif panel.n_series > len(model.least):
                     model.know(panel)
                 self._history = history
@@ -523,9 +539,10 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
                 self._is_fitted = False
             raise interrupt
 
-    def _check_params(self) -> None:
+    def _check_params(self) -> dict[str, Any]:
         params = self.get_params(deep=False)
         validate_parameter_constraints(FORECASTER_CONSTRAINTS, params, type(self).__name__)
+        return params
 
     def _read(self, y: pd.DataFrame, clock: Any = None) -> Panel:
         panel = read_panel(y, gaps=self.gaps, duplicates=self.duplicates, clock=clock)  # type: ignore[arg-type]
@@ -552,22 +569,6 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
             raise ValueError(
                 f"pretrained on {model.inputs.n_columns} columns of y, got {panel.n_columns}."
             )
-
-    def _seed(self, history: History) -> int:
-        """Seed of the first process, when all of them are about to train on the same data."""
-        processes = processes_of(self.accelerator)
-        panel, arrays = history.panel, history.arrays() if processes.size > 1 else {}
-        processes.compare(
-            self.get_params(deep=False),
-            {
-                "y": panel.values,
-                "the lengths of the series": panel.lengths,
-                "the index of y": panel.first_ticks,
-                **{f"X ({name})": arrays.get(name) for name in ("past", "future", "static")},
-            },
-        )
-        seed = check_random_state(self.random_state).randint(np.iinfo(np.int32).max)
-        return int(processes.agreed(seed))
 
     # -- forecasting --------------------------------------------------------------------------
 

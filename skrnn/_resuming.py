@@ -12,6 +12,19 @@ from skrnn._training import Checkpoints, network_to_state, processes_of
 from skrnn._vectors import embedding_table
 
 
+def is_written(checkpoint_dir: Any, resume: bool | str) -> bool:
+    """Whether a fit is written down.
+
+    Raises
+    ------
+    ValueError
+        If it is not, and yet to be resumed.
+    """
+    if checkpoint_dir is None and resume is True:
+        raise ValueError("resume=True goes on from a checkpoint; set checkpoint_dir.")
+    return checkpoint_dir is not None
+
+
 def checkpoints_of(
     estimator: Any, samples: Samples, groups: Any, resume: bool | str, seed: int
 ) -> AbstractContextManager[Checkpoints | None]:
@@ -41,9 +54,7 @@ def checkpoints_of(
     """
     if resume not in (False, True, "auto"):
         raise ValueError(f"resume must be True, False or 'auto', got {resume!r}.")
-    if estimator.checkpoint_dir is None:
-        if resume is True:
-            raise ValueError("resume=True goes on from a checkpoint; set checkpoint_dir.")
+    if not is_written(estimator.checkpoint_dir, resume):
         return nullcontext()
     params = estimator.get_params(deep=False)
     data = compared(samples, None)

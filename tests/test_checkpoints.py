@@ -23,39 +23,12 @@ from skrnn._training import Checkpoints
 SMALL = {"hidden_size": 4, "max_epochs": 6, "batch_size": 8, "random_state": 0, "dropout": 0.2}
 
 
-class Cut(Exception):
-    """Stands in for a kill."""
-
-
 @pytest.fixture
-def cut_after(monkeypatch):
-    """Return a function that lets the next fit fail once so many files have been written."""
-
-    def cut_after(n_files):
-        written = []
-        write = Checkpoints._write
-
-        def write_or_fail(self, *args):
-            if len(written) == n_files:
-                raise Cut
-            written.append(args)
-            write(self, *args)
-
-        monkeypatch.setattr(Checkpoints, "_write", write_or_fail)
-        return lambda: monkeypatch.setattr(Checkpoints, "_write", write)
-
-    return cut_after
-
-
-@pytest.fixture
-def cut_fit(cut_after):
+def cut_fit(cut_short):
     """Return a function that begins a fit and cuts it short."""
 
     def cut_fit(estimator, *data, n_files=3, **further):
-        restore = cut_after(n_files)
-        with pytest.raises(Cut):
-            estimator.fit(*data, **further)
-        restore()
+        cut_short(lambda: estimator.fit(*data, **further), n_files)
         return estimator
 
     return cut_fit

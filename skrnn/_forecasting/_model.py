@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,6 +29,7 @@ from skrnn._forecasting._options import ModelOptions, TrainingOptions
 from skrnn._forecasting._panel import Panel
 from skrnn._forecasting._transform import learn_transform
 from skrnn._parameters import torch_dtype
+from skrnn._training import Checkpoints, MemberCheckpoints, Snapshots
 from skrnn.nn import WindowScaler
 
 # Windows of the validation tail that are looked at after every epoch, and by guard and calibration.
@@ -36,6 +38,8 @@ MOST_VALIDATION_WINDOWS = 1024
 LEAST_SCALE = 0.1
 
 Covariates = dict[str, NDArray[np.float32]]
+
+_NOWHERE: Iterator[None] = itertools.repeat(None)
 
 
 @dataclass
@@ -111,7 +115,13 @@ class ForecastModel:
 
     # -- fitting ------------------------------------------------------------------------------
 
-    def fit(self, panel: Panel, covariates: Covariates, seed: int) -> ForecastModel:
+    def fit(
+        self,
+        panel: Panel,
+        covariates: Covariates,
+        seed: int,
+        checkpoints: Checkpoints | None = None,
+    ) -> ForecastModel:
         """Train the networks, then judge and calibrate them on the tail of every series.
 
         Parameters
@@ -125,6 +135,9 @@ class ForecastModel:
         seed : int
             Decides everything random.
 
+        checkpoints : Checkpoints or None, default=None
+            Where the training is written down, and what it goes on from.
+
         Returns
         -------
         self : ForecastModel
@@ -135,14 +148,17 @@ class ForecastModel:
         validation = self._validation_set(buffers, tails)
         again = self._trains_again(tails)
         share = 1 / self.options.n_estimators / (2 if again else 1)
-        self._train(buffers, panel.lengths - tails, validation, seed, share=share)
+        written = _written(checkpoints)
+        first = panel.lengths - tails
+        self._train(buffers, first, validation, seed, share=share, written=written)
         if self.interrupted is None:
             self._judge(panel, buffers, validation)
         # Forecasts use the season as it is now, whether or not the networks train on the tail.
         buffers = self._learn(panel, covariates, panel.lengths)
         if again and self.interrupted is None and self.guard.weights["network"] > 0:
             epochs = [enough_epochs(net) for net in self.nets]
-            self._train(buffers, panel.lengths, None, seed, share=share, epochs=epochs)
+            everything = panel.lengths, None, seed
+            self._train(buffers, *everything, share=share, epochs=epochs, written=written)
         return self
 
     def know(self, panel: Panel) -> None:
@@ -234,6 +250,7 @@ class ForecastModel:
         share: float,
         epochs: Sequence[int] | None = None,
         start: Sequence[ForecastNet] | None = None,
+        written: Iterator[Snapshots | None] = _NOWHERE,
     ) -> None:
         """Train every member on the windows of the visible part."""
         train_set, batch_size = self._train_set(buffers, visible)
@@ -251,6 +268,7 @@ class ForecastModel:
                 start=None if start is None else start[k],
                 epochs=None if epochs is None else epochs[k],
                 max_time=max_time,
+                checkpoints=next(written),
             )
             if outcome.interrupted is not None:
                 self.interrupted = outcome.interrupted
@@ -388,6 +406,13 @@ class ForecastModel:
         self.nets = [
             net_from_state(self.training, self.options.spec, saved) for saved in state["nets"]
         ]
+
+
+def _written(checkpoints: Checkpoints | None) -> Iterator[Snapshots | None]:
+    """Where each training of a fit is written down, those on everything after all others."""
+    if checkpoints is None:
+        return _NOWHERE
+    return (MemberCheckpoints(checkpoints, number) for number in itertools.count())
 
 
 def _is_constant(values: NDArray) -> NDArray[np.bool_]:

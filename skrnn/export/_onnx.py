@@ -22,6 +22,9 @@ __all__ = ["to_onnx"]
 
 Weights = dict[str, NDArray[Any]]
 
+#: Losses that no graph can answer with, and why not.
+REFUSED = {"crf": "has no operator for best paths, use to_numpy or loss='cross_entropy'"}
+
 
 def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     """Write a fitted classifier or regressor as an ONNX model.
@@ -88,13 +91,12 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     # Whoever loads a predictor of numpy imports this module too, without torch and scikit-learn.
     from skrnn._exported import arrays_of, check_built_in, options_of
 
-    check_built_in(estimator, "be written as ONNX", frontends=("conv", "patch"))
+    check_built_in(estimator, "be written as ONNX", REFUSED)
     options = options_of(estimator)
-    if options["spec"]["head"] == "crf":
-        raise ValueError(
-            "a network with loss='crf' cannot be written as ONNX, which has no operator for the "
-            "best path; use to_numpy, or loss='cross_entropy'."
-        )
+    for name in ("missing", "time_channel", "character_encoder"):
+        value = options["spec"][name]
+        if value is not None:
+            raise ValueError(f"{name}={value!r} cannot be written as ONNX yet; use to_numpy.")
     _check_installed()
     model = _model(options, arrays_of(estimator))
     verify(model, estimator, options)
