@@ -10,6 +10,7 @@ from skorch.callbacks import Callback
 from skorch.utils import TeeGenerator
 from torch import Tensor
 
+from skrnn._training._adam import take_step
 from skrnn._training._optimizers import OPTIMIZERS
 from skrnn._training._processes import Alone
 from skrnn._training._steps import StepGuard, clear_gradients, read_numbers
@@ -54,20 +55,25 @@ class EpochMixin:
         """Go through all batches once; where nobody waits for numbers, read them at the end."""
         if iterator is None:
             return
-        loss, size, count = f"{prefix}_loss", f"{prefix}_batch_size", 0
+        loss, weight, size = (f"{prefix}_{name}" for name in ("loss", "weight", "batch_size"))
+        rows = self.history[-1]["batches"]
+        before = len(rows)
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            row = self.history[-1]["batches"][-1]
+            row = rows[-1]
             row[loss] = self._number(step["loss"])
+            # How much the batch counts in the mean loss of the epoch.
+            row[weight] = self._number(self.batch_weight_ if training else self.weight_of(batch))
             row[size] = self.processes.n_rows(batch) if training else len(batch[1])
+            if training:
+                row["grad_norm"] = step.pop("grad_norm")
             self.notify("on_batch_end", batch=batch, training=training, **step)
-            count += 1
         if not self.guard_.waits:
             names = (f"{prefix}_loss", f"{prefix}_weight", "grad_norm")
             read_numbers(self.history[-1]["batches"], names)
             self.guard_.read()
-        self.history.record(f"{prefix}_batch_count", count)
+        self.history.record(f"{prefix}_batch_count", len(rows) - before)
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Take one step: where the optimizer asks for the loss once, without the detour it takes.
@@ -84,7 +90,7 @@ class EpochMixin:
         if self._listeners("on_grad_computed"):
             named = TeeGenerator(self.get_all_learnable_params())  # type: ignore[attr-defined]
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
-        self.optimizer_.step()
+        take_step(self.optimizer_)
         return step
 
     def _number(self, value: float | Tensor) -> float | Tensor:

@@ -211,6 +211,8 @@ class SequenceNetMixin(EpochMixin):
         y_true, head = y_true.to(self.device, non_blocking=True), self.module_.head
         if isinstance(head, SequenceHead):
             return mean_over_sequences(head, y_pred, y_true, X)
+        if len(y_pred) == len(y_true) and self._counts_alike(X):
+            return head.mean_loss(y_pred, y_true)
         loss = _loss_of_answers(head, y_pred, y_true)
         if training and "other_target" in X:
             # The labels of a mixture of two sequences are those of both.
@@ -221,14 +223,12 @@ class SequenceNetMixin(EpochMixin):
             return loss.mean()
         return (loss * weight).sum() / weight.sum().clamp_min(torch.finfo(loss.dtype).tiny)
 
-    def on_batch_end(
-        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
-    ) -> None:
-        """Record how much the batch counts in the mean loss of the epoch."""
-        if training:
-            self.history.record_batch("train_weight", self._number(self.batch_weight_))
-        else:
-            self.history.record_batch("valid_weight", self._number(self.weight_of(batch)))
+    def _counts_alike(self, inputs: Any) -> bool:
+        """Whether every element of a batch counts the same, and has one target."""
+        if not inputs:
+            return True
+        padded = self.module_.pooling is None and "lengths" in inputs
+        return not padded and "weight" not in inputs and "other_target" not in inputs
 
     def weight_of(self, batch: Any) -> float | Tensor:
         """Weight of a batch: what its mean loss was divided by."""
@@ -271,8 +271,7 @@ class SequenceNetMixin(EpochMixin):
         if self.grad_scaler_ is not None:
             self.grad_scaler_.unscale_(self.optimizer_)
         norm = self.guard_.check(self.optimizer_, loss, self.gradient_clip_value)
-        self.history.record_batch("grad_norm", norm)
-        return {"loss": loss.detach(), "y_pred": y_pred}
+        return {"loss": loss.detach(), "y_pred": y_pred, "grad_norm": norm}
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Outputs and loss of a batch that is not learned from."""
@@ -296,6 +295,9 @@ class SequenceNetMixin(EpochMixin):
 
     def _of_all_processes(self, loss: Tensor, batch: Any) -> Tensor:
         """Loss of the whole batch, of which this process has a share; gradients likewise."""
+        if self.processes.size == 1:
+            self.batch_weight_ = self.weight_of(batch)
+            return loss
         budget = self.time_budget_
         seconds = 0.0 if budget is None else budget.clock
         loss, self.batch_weight_, seconds = self.processes.sum_step(
