@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ def _moments_of_rows(rows: NDArray, weight: NDArray) -> tuple[Any, NDArray, NDAr
     """Total weight, weighted mean and sum of squares around it of the columns of a few rows."""
     # A product sums the rows of a few columns ten times faster than numpy's sum over an axis.
     exact = rows.astype(np.float64)
-    here: Any = weight.sum()
+    here: Any = weight @ _ones(len(weight))
     mean = weight @ exact / (here if here > 0 else 1.0)
     # One missing value is enough to show in the mean of its column.
     if not np.isnan(mean).any():
@@ -71,5 +72,12 @@ def _short_blocks(
         size = max(_BLOCK // values.shape[1], 1)
         for i in range(0, len(values), size):
             rows = values[i : i + size]
-            own = np.ones(len(rows)) if weight is None else weight[i : i + size]
+            own = _ones(len(rows)) if weight is None else weight[i : i + size]
             yield rows, own.astype(np.float64, copy=False)
+
+
+@lru_cache(maxsize=4)
+def _ones(n: int) -> NDArray[np.float64]:
+    ones = np.ones(n)
+    ones.flags.writeable = False
+    return ones
