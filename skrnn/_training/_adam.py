@@ -21,7 +21,6 @@ def take_step(optimizer: torch.optim.Optimizer) -> None:
         optimizer.step()
         return
     groups = [(group, _gather(optimizer, group)) for group in optimizer.param_groups]
-    # The first step makes the averages.
     if any(lists is None for _, lists in groups):
         optimizer.step()
         return
@@ -53,11 +52,15 @@ def _gather(optimizer: torch.optim.Optimizer, group: dict[str, Any]) -> list[lis
         gradient = parameter.grad
         if gradient is None:
             continue
-        state = optimizer.state.get(parameter)
-        if not state or parameter.device.type != "cpu" or gradient.is_sparse:
+        if parameter.device.type != "cpu" or gradient.is_sparse:
             return None
         if parameters and parameter.dtype != parameters[0].dtype:
             return None
+        state = optimizer.state.get(parameter)
+        if not state:
+            # As in PyTorch's own first step.
+            optimizer._init_group(group, [], [], [], [], [], [])  # type: ignore[attr-defined]
+            state = optimizer.state[parameter]
         parameters.append(parameter)
         gradients.append(gradient)
         means.append(state["exp_avg"])

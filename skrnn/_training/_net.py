@@ -23,7 +23,11 @@ from skrnn._training._epochs import EpochMixin
 from skrnn._training._filling import Filling
 from skrnn._training._losses import mean_over_sequences
 from skrnn._training._memory import check_memory, run_in_parts, step_in_parts
-from skrnn._training._optimizers import optimizer_defaults, parameter_groups
+from skrnn._training._optimizers import (
+    no_compiler_loaded,
+    optimizer_defaults,
+    parameter_groups,
+)
 from skrnn._training._processes import Alone, is_frozen_norm
 from skrnn._training._steps import StepGuard, clear_gradients, learnable, need_not_wait
 from skrnn._training._threads import shared_cores
@@ -120,7 +124,8 @@ class SequenceNetMixin(EpochMixin):
         kwargs.setdefault("lr", self.lr)
         decay, patterns = kwargs.pop("weight_decay", None), kwargs.pop("param_groups", ())
         groups = parameter_groups(self.module_, self.optimizer, decay, patterns)
-        self.optimizer_ = self.optimizer(groups, **kwargs)
+        with no_compiler_loaded():
+            self.optimizer_ = self.optimizer(groups, **kwargs)
         waits = self.grad_scaler_ is not None or self.processes.size > 1
         waits = waits or not need_not_wait(self.optimizer_, torch.device(self.device))
         self.guard_ = StepGuard(self.grad_scaler_, waits)
