@@ -14,6 +14,7 @@ from skrnn._training._adam import take_step
 from skrnn._training._optimizers import OPTIMIZERS
 from skrnn._training._processes import Alone
 from skrnn._training._steps import StepGuard, clear_gradients, read_numbers
+from skrnn.nn import SequenceNetwork
 
 # They ask for the loss once per step, so that it may be computed before they are called.
 ASK_ONCE = frozenset(OPTIMIZERS.values()) - {torch.optim.LBFGS}
@@ -22,12 +23,18 @@ ASK_ONCE = frozenset(OPTIMIZERS.values()) - {torch.optim.LBFGS}
 class EpochMixin:
     """Mix into a skorch net that has a `StepGuard` and knows the processes of its training."""
 
+    module_: SequenceNetwork
     callbacks_: list[tuple[str, Any]]
     optimizer_: torch.optim.Optimizer
     grad_scaler_: Any
     guard_: StepGuard
     history: Any
     processes: Alone
+    batch_weight_: float | Tensor
+
+    def weight_of(self, batch: Any) -> float | Tensor:
+        """Weight of a batch: what its mean loss was divided by."""
+        return _total_weight(batch[0], self.module_.pooling is None)
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call a method of the net and of all callbacks that have one of their own."""
@@ -98,6 +105,15 @@ class EpochMixin:
         if not isinstance(value, Tensor):
             return value
         return value.item() if self.guard_.waits else value.detach()
+
+
+def _total_weight(inputs: dict[str, Tensor], per_step: bool) -> float | Tensor:
+    if "weight" in inputs:
+        return inputs["weight"].sum()
+    rows, steps = inputs["x"].shape[:2]
+    if not per_step:
+        return float(rows)
+    return float(inputs["lengths"].sum() if "lengths" in inputs else rows * steps)
 
 
 def _listens(callback: Any, method_name: str) -> bool:

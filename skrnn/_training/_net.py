@@ -235,10 +235,6 @@ class SequenceNetMixin(EpochMixin):
         padded = self.module_.pooling is None and "lengths" in inputs
         return not padded and "weight" not in inputs and "other_target" not in inputs
 
-    def weight_of(self, batch: Any) -> float | Tensor:
-        """Weight of a batch: what its mean loss was divided by."""
-        return _total_weight(batch[0], self.module_.pooling is None)
-
     def _set_training(self, training: bool = True) -> None:
         # skorch goes through all modules in every step.
         if self.module_.training != training:
@@ -260,7 +256,7 @@ class SequenceNetMixin(EpochMixin):
         chunk = batch[0]
         return chunk.n_samples if isinstance(chunk, Chunk) else self.processes.n_rows(batch)
 
-    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Forward, backward and clipping of one batch; what is not finite is not stepped on."""
         self._set_training(True)
         inputs, target = batch
@@ -399,13 +395,3 @@ def _loss_weight(loss: Tensor, inputs: Any) -> Tensor | None:
     if weight is not None:
         return weight
     return length_mask(lengths, loss.shape[1]).to(loss.device, loss.dtype, non_blocking=True)
-
-
-def _total_weight(inputs: dict[str, Tensor], per_step: bool) -> float | Tensor:
-    """Weight of a batch: what its mean loss was divided by."""
-    if "weight" in inputs:
-        return inputs["weight"].sum()
-    rows, steps = inputs["x"].shape[:2]
-    if not per_step:
-        return float(rows)
-    return float(inputs["lengths"].sum() if "lengths" in inputs else rows * steps)

@@ -1,7 +1,8 @@
 """PyTorch's kernels of recurrent layers, called past their modules."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,12 +47,12 @@ def run_layer(rnn: nn.RNNBase, x: Tensor, state: State | None) -> tuple[Tensor, 
         return rnn(x, state)
     if torch.jit.is_tracing():  # type: ignore[attr-defined]
         return rnn(x, state)
-    weights = rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, rnn.bias_hh_l0
-    return run_kernel(rnn, x, state, weights)  # type: ignore[arg-type]
+    weights: Any = rnn.weight_ih_l0, rnn.weight_hh_l0, rnn.bias_ih_l0, rnn.bias_hh_l0
+    return run_kernel(rnn, x, state, weights)
 
 
 def run_kernel(
-    rnn: nn.RNNBase, x: Tensor, state: State | None, weights: Sequence[Tensor]
+    rnn: nn.RNNBase, x: Tensor, state: State | None, weights: tuple[Tensor, ...]
 ) -> tuple[Tensor, State]:
     """Compute what a layer computes, with weights that need not be its own.
 
@@ -66,7 +67,7 @@ def run_kernel(
     state : Tensor, tuple of Tensor or None
         The state after earlier steps; None starts from zero.
 
-    weights : sequence of Tensor
+    weights : tuple of Tensor
         Input and recurrent weights, input and recurrent biases.
 
     Returns
@@ -86,7 +87,7 @@ def run_kernel(
 
 
 def _call(
-    rnn: nn.RNNBase, x: Tensor, state: State | None, weights: Sequence[Tensor]
+    rnn: nn.RNNBase, x: Tensor, state: State | None, weights: tuple[Tensor, ...]
 ) -> tuple[Tensor, State]:
     options = True, 1, 0.0, rnn.training, False, True
     start: State = x.new_zeros(1, x.shape[0], rnn.hidden_size) if state is None else state
