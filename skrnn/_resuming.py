@@ -9,6 +9,7 @@ import numpy as np
 
 from skrnn._targets import Samples, compared
 from skrnn._training import Checkpoints, network_to_state, processes_of
+from skrnn._vectors import embedding_table
 
 
 def is_written(checkpoint_dir: Any, resume: bool | str) -> bool:
@@ -62,6 +63,10 @@ def checkpoints_of(
     if isinstance(params["validation_split"], tuple):
         # Its samples are compared with those of the checkpoint once they were read.
         params["validation_split"] = "(X_val, y_val)"
+    if params["embedding"] is not None:
+        # Objects with vectors have no words that tell them apart; long tables are cut in print.
+        data["embedding"] = embedding_table(params["embedding"], np.float64)
+        params["embedding"] = "vectors"
     source = vars(estimator).get("_source")
     starts = {"pretrained": [] if source is None else source.networks}
     if estimator.warm_start and hasattr(estimator, "net_"):

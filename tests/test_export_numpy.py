@@ -181,8 +181,9 @@ def test_front_ends(
     to_numpy(model).save(tmp_path / "m")
     predictor, Z = load_numpy(tmp_path / "m"), [*X, np.zeros((0, 2))]
     assert_same(predictor.predict_proba(Z), model.predict_proba(Z))
-    with pytest.raises(ValueError, match="reads"):
-        predictor.stream()
+    if both or frontend == "conv":
+        with pytest.raises(ValueError, match="cannot answer while a sequence is running"):
+            predictor.stream()
     if frontend == "conv":
         model = RNNRegressor(frontend=frontend, bidirectional=both, return_sequences=True, **TINY)
         model.set_params(dtype="float64").fit(X, [x[:, 0] for x in X])

@@ -307,7 +307,8 @@ def run_cell(cell: Cell, x: NDArray[Any], active: NDArray[np.integer]) -> NDArra
         0 after the end of a sequence.
     """
     time, batch, n_features = x.shape
-    projected = cell.project(x.reshape(-1, n_features)).reshape(time, batch, -1)
+    made = cell.project(x.reshape(time * batch, n_features))
+    projected = made.reshape(time, batch, made.shape[1])
     output = np.zeros((time, batch, cell.size), dtype=cell.dtype)
     state = cell.initial(batch)
     for t, n in enumerate(active.tolist()):
