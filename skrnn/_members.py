@@ -77,17 +77,12 @@ class Member:
             return cls(net, seed, generator.get_state(), start)
 
     def train(self, sets: tuple[Any, Any], epochs: int, plan: TrainingPlan) -> Outcome:
-        """Train it, unless its training had ended before this process was begun."""
-        if plan.checkpoints is not None and plan.checkpoints.restore(self.net):
-            return Outcome()
+        """Train it."""
         with own_randomness(self.seed, torch.device(self.net.device)):
             generator = generator_of_thread()
             assert generator is not None
             generator.set_state(self.state)
-            outcome = train(self.net, sets[0], sets[1], epochs, plan)
-        if plan.checkpoints is not None and outcome.interrupted is None:
-            plan.checkpoints.finish(self.net)
-        return outcome
+            return train(self.net, sets[0], sets[1], epochs, plan)
 
 
 class StopTogether(Callback):

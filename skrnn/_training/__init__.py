@@ -22,6 +22,7 @@ from skrnn._training._optimizers import (
 from skrnn._training._placement import Batch, home_of, one_ahead, sent, with_index
 from skrnn._training._processes import Alone, processes_of
 from skrnn._training._randomness import building, own_randomness
+from skrnn._training._snapshots import Snapshots
 from skrnn._training._state import (
     device_or_cpu,
     network_from_state,
@@ -46,6 +47,7 @@ __all__ = [
     "SequenceNetClassifier",
     "SequenceNetMixin",
     "SequenceNetRegressor",
+    "Snapshots",
     "StopTraining",
     "TrainBatches",
     "TrainingPlan",

@@ -15,7 +15,7 @@ def to_numpy(estimator: Any) -> Any:
     Parameters
     ----------
     estimator : RNNClassifier or RNNRegressor
-        Fitted, of built-in cells and losses.
+        Fitted, of built-in cells, losses and front ends.
 
     Returns
     -------
@@ -31,7 +31,7 @@ def to_numpy(estimator: Any) -> Any:
         If it is another kind of estimator.
 
     ValueError
-        If it has parts that torch alone can compute; the message names them.
+        If it has parts of your own, which torch alone can compute; the message names them.
 
     See Also
     --------
@@ -51,7 +51,7 @@ def to_numpy(estimator: Any) -> Any:
     # Whoever loads a predictor imports this module too, without torch and scikit-learn.
     from skrnn._exported import arrays_of, check_built_in, options_of
 
-    check_built_in(estimator, "be computed without torch", frontends=("conv", "patch"))
+    check_built_in(estimator, "be computed without torch")
     options = options_of(estimator)
     kind = NumpyClassifier if "classes" in options else NumpyRegressor
     return kind(options, arrays_of(estimator))

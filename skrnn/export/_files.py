@@ -14,6 +14,7 @@ from skrnn._numpy.heads import HEADS
 from skrnn._numpy.model import prefix_of
 from skrnn._numpy.network import shapes_of
 from skrnn._numpy.pooling import POOLS
+from skrnn._numpy.reading import CHARACTER_ENCODERS
 from skrnn._persistence._atomic import write_atomically
 from skrnn._persistence._container import NotOurFile, pack, unpack
 
@@ -114,8 +115,9 @@ def _checked(document: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[
     _require(isinstance(options["name"], str), "name", options["name"])
     _require(_is_size(options["n_channels"], or_none=True), "n_channels", options["n_channels"])
     dtype = np.dtype(spec["dtype"])
+    # All weights are of one type; which features are known is no weight.
     expected = {
-        f"{prefix_of(i)}.{name}": (shape, dtype)
+        f"{prefix_of(i)}.{name}": (shape, np.dtype(bool) if name == "irregular.known" else dtype)
         for i in range(n_networks)
         for name, shape in shapes_of(spec).items()
     }
@@ -148,8 +150,6 @@ def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
     _require(bool(listed) and all(map(_is_size, listed)), "hidden_size", sizes)
     for name in ("n_features", "num_layers", "attention_heads", "n_outputs"):
         _require(_is_size(spec[name]), name, spec[name])
-    for name in ("embedding_dim", "vocabulary_size"):
-        _require(_is_size(spec[name], or_none=True), name, spec[name])
     tables: dict[str, Any] = {
         "cell": CELLS,
         "head": HEADS,
@@ -168,8 +168,36 @@ def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
     rising = isinstance(levels, list) and all(type(level) is float for level in levels)
     rising = rising and all(a < b for a, b in zip([0.0, *levels], [*levels, 1.0], strict=True))
     _require(rising and len(levels) > 0, "quantiles", levels)
+    _check_ids(spec)
+    _check_irregular(spec)
     _check_frontend(spec)
     return spec
+
+
+def _check_ids(spec: dict[str, Any]) -> None:
+    encoder = spec["character_encoder"]
+    tokens, characters = spec["embedding_dim"] is not None, encoder is not None
+    for name in ("embedding_dim", "vocabulary_size"):
+        _require(_is_size(spec[name], or_none=not tokens), name, spec[name])
+    known = encoder is None or (isinstance(encoder, str) and encoder in CHARACTER_ENCODERS)
+    _require(known and (tokens or not characters), "character_encoder", encoder)
+    for name in ("character_dim", "character_vocabulary_size"):
+        _require(_is_size(spec[name], or_none=not characters), name, spec[name])
+    good = not tokens or (spec["n_features"] > 1 if characters else spec["n_features"] == 1)
+    _require(good, "n_features", spec["n_features"])
+
+
+def _check_irregular(spec: dict[str, Any]) -> None:
+    missing, channel, n_features = (spec[k] for k in ("missing", "time_channel", "n_features"))
+    tokens = spec["embedding_dim"] is not None
+    _require(missing is None or (missing == "mask" and not tokens), "missing", missing)
+    good = type(channel) is int and 0 <= channel < n_features and not tokens
+    # With a mask there is a value beside the time.
+    good = good and (missing is None or n_features > 1)
+    _require(channel is None or good, "time_channel", channel)
+    decays = spec["cell"] == "grud"
+    good = missing is not None and spec["frontend"] is None and not spec["bidirectional"]
+    _require(good or not decays, "cell", spec["cell"])
 
 
 def _check_frontend(spec: dict[str, Any]) -> None:

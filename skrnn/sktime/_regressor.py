@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -216,6 +217,15 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         Parameters with skorch's names, as ``optimizer__weight_decay``. `set_params` and searches
         accept them directly.
 
+    checkpoint_dir : str, path-like or None, default=None
+        Directory in which `fit` writes the training down after every epoch, to go on from there
+        after a kill or a power cut, see `resume`. Its files are removed when the fit ends. None
+        writes nothing.
+
+    resume : bool or "auto", default=False
+        Go on from the last whole epoch in `checkpoint_dir`, of a fit with the same parameters and
+        data. ``"auto"`` begins anew if there is none, where True raises.
+
     device : str, default="auto"
         Where to compute: ``"cpu"``, ``"cuda"``, ``"mps"``; ``"auto"`` takes CUDA when present.
 
@@ -270,7 +280,8 @@ class RNNRegressor(TwinMixin, BaseRegressor):
 
     Three of its parameters have no place here: `return_sequences`, because sktime wants one target
     per series; `n_channels`, because a panel says how many features it has; and `warm_start`,
-    because sktime resets an estimator before it fits.
+    because sktime resets an estimator before it fits. What scikit-learn's `fit` is told by
+    ``resume=`` is a parameter here, because sktime says what `fit` is called with.
 
     Examples
     --------
@@ -350,6 +361,8 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         calibrate: bool = True,
         callbacks: list | None = None,
         net_params: dict[str, Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        resume: bool | str = False,
         device: str = "auto",
         accelerator: Any = None,
         n_threads: int | str | None = "auto",
@@ -408,6 +421,8 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         self.calibrate = calibrate
         self.callbacks = callbacks
         self.net_params = net_params
+        self.checkpoint_dir = checkpoint_dir
+        self.resume = resume
         self.device = device
         self.accelerator = accelerator
         self.n_threads = n_threads
