@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import is_
 from typing import Any
 
 import torch
@@ -45,11 +44,10 @@ class EpochMixin:
     def _listeners(self, method_name: str) -> list[Any]:
         # Most callbacks have nothing to do with a batch, and asking each takes longer than a step
         # of a small network may.
-        known, listeners = self.__dict__.get("heard_", ((), {}))
-        same = len(known) == len(self.callbacks_) and all(map(is_, known, self.callbacks_))
-        if not same:
+        known, length, listeners = self.__dict__.get("heard_", (None, 0, {}))
+        if known is not self.callbacks_ or length != len(known):
             listeners = {}
-            self.__dict__["heard_"] = (tuple(self.callbacks_), listeners)
+            self.__dict__["heard_"] = (self.callbacks_, len(self.callbacks_), listeners)
         if method_name not in listeners:
             listeners[method_name] = [
                 callback for _, callback in self.callbacks_ if _listens(callback, method_name)

@@ -190,17 +190,17 @@ class Pooling(nn.Module):
         return highest.masked_fill((valid.lengths == 0).unsqueeze(1), 0.0)
 
     def _last(self, output: Tensor, valid: ValidSteps) -> Tensor:
-        if valid.lengths is None:
-            last, first = output[:, -1], output[:, 0]
-        else:
-            nothing = (valid.lengths == 0).unsqueeze(1)
+        last = output[:, -1]
+        if valid.lengths is not None:
             step = (valid.lengths - 1).clamp(min=0).view(-1, 1, 1)
             last = output.gather(1, step.expand(-1, 1, output.shape[2])).squeeze(1)
-            last, first = (end.masked_fill(nothing, 0.0) for end in (last, output[:, 0]))
-        if self.num_directions == 1:
+        if self.num_directions == 2:
+            half = self.input_size // 2
+            last = torch.cat([last[:, :half], output[:, 0, half:]], dim=1)
+        if valid.lengths is None:
             return last
-        half = self.input_size // 2
-        return torch.cat([last[:, :half], first[:, half:]], dim=1)
+        # With length 0 this took padding.
+        return last.masked_fill((valid.lengths == 0).unsqueeze(1), 0.0)
 
 
 def _max_over_time(x: Tensor) -> Tensor:
