@@ -43,7 +43,7 @@ class EpochMixin:
 
     def _listeners(self, method_name: str) -> list[Any]:
         # Most callbacks have nothing to do with a batch, and asking each takes longer than a step
-        # of a small network may.
+        # of a small network may. So they are asked once per epoch.
         known, length, listeners = self.__dict__.get("heard_", (None, 0, {}))
         if known is not self.callbacks_ or length != len(known):
             listeners = {}
@@ -61,6 +61,7 @@ class EpochMixin:
         if iterator is None:
             return
         loss, weight, size = (f"{prefix}_{name}" for name in ("loss", "weight", "batch_size"))
+        self.__dict__.pop("heard_", None)
         rows = self.history[-1]["batches"]
         before = len(rows)
         for batch in iterator:
