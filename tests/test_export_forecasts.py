@@ -335,7 +335,7 @@ def test_wrong_contexts_are_named():
         ({"y": np.ones((2, 9))}, r"y has shape \(2, 9\), expected \(3, 'n_steps', 1\)"),
         ({"y": np.ones((3, 0, 1))}, "expected"),
         ({"y": np.full((3, 9), np.inf)}, "y of series 0, step 0, column 0 is infinite"),
-        ({"y": np.ones((3, 9)), "X": np.ones((3, 9, 1))}, "fitted without X"),
+        ({"y": np.ones((3, 9)), "X": np.ones((3, 9, 1))}, "reads no X that changes in time"),
         ({"y": np.ones((3, 9)), "n_after": 1.5}, "n_after must hold whole numbers, got 1.5"),
         ({"n_after": 2}, "pass y too"),
     ]:

@@ -92,7 +92,7 @@ def features_of(
         what = "X of the steps to come" if ahead else "X"
         raise ValueError(f"the forecaster was fitted with X; pass {what}, columns {columns}.")
     if X is not None and not features.columns:
-        raise ValueError("the forecaster was fitted without X; leave it out.")
+        raise ValueError("the forecaster reads no X that changes in time; leave it out.")
     # Of steps to come nothing need be passed where only the past is known.
     table = _table(X, columns, ticks.size) if columns else None
     return features.read(name, ticks, table, columns)

@@ -40,6 +40,7 @@ class ForecasterStream:
 
     Notes
     -----
+    Categories of covariates that were not seen in `fit` are read as unknown, without a warning.
     Copies (:func:`copy.copy`) and pickles go on by themselves from where the stream was.
 
     Examples
