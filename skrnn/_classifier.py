@@ -21,7 +21,7 @@ from skrnn._base import RecurrentEstimator
 from skrnn._fitted import by_sequence
 from skrnn._parameters import CONSTRAINTS, reads_forward_only
 from skrnn._stores import targets_beside
-from skrnn._streamed import streamed
+from skrnn._streamed import EstimatorStreamMixin
 from skrnn._targets import LabelEncoding, Samples, check_labels, split_steps
 from skrnn._training import SequenceNetClassifier
 from skrnn.metrics import sequence_accuracy_score
@@ -30,7 +30,7 @@ from skrnn.streaming import ClassifierStream
 HEAD_OF_LOSS = {"cross_entropy": "categorical", "crf": "crf"}
 
 
-class RNNClassifier(ClassifierMixin, RecurrentEstimator):
+class RNNClassifier(EstimatorStreamMixin[ClassifierStream], ClassifierMixin, RecurrentEstimator):
     """Recurrent network that predicts labels from sequences.
 
     Reads sequences of any length with an LSTM, a GRU, a plain recurrent layer or a cell of your
@@ -154,8 +154,9 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
     missing : {"error", "mask"}, default="error"
         What NaN inside a sequence is: an error, or a missing value. With ``"mask"`` the network
         reads every feature as three: its value, the last observed one where it is missing (its mean
-        before the first); whether it was observed; and the time since its last observation. Not
-        with `embedding_dim`. Read more in the :ref:`User Guide <irregular>`.
+        before the first, 0 with ``standardize=False``); whether it was observed; and the time since
+        its last observation. Not with `embedding_dim`. Read more in the
+        :ref:`User Guide <irregular>`.
 
     time_channel : int, str or None, default=None
         The feature that holds the time stamp of every step, by position or name, for steps at
@@ -414,6 +415,7 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
         "label_smoothing": [Interval(Real, 0, 1, closed="left")],
     }
     _net_class = SequenceNetClassifier
+    _stream_class = ClassifierStream
 
     def __init__(
         self,
@@ -756,35 +758,6 @@ class RNNClassifier(ClassifierMixin, RecurrentEstimator):
             return head.scores(raw).numpy()
         p = head.predict(raw).detach().clamp(min=torch.finfo(raw.dtype).tiny)
         return (p.logit(eps=1e-15) if self._encoding.multilabel else p.log()).numpy()
-
-    def stream(self, n_streams: int = 1) -> ClassifierStream:
-        """Answer while sequences are running, in constant time and memory per step.
-
-        Only of a network that reads forward: fit with ``bidirectional=False``, unless
-        ``return_sequences=True`` does so by itself, and with ``frontend=None``. Read more in the
-        :ref:`User Guide <streaming>`.
-
-        Parameters
-        ----------
-        n_streams : int, default=1
-            Number of sequences that are read side by side. Values in ``[1, inf)``.
-
-        Returns
-        -------
-        stream : skrnn.streaming.ClassifierStream
-            Its ``step`` reads a time step of each sequence and gives what `predict` gives for the
-            steps so far, with ``return_sequences=True`` for the newest of them. It keeps the
-            weights of now, whatever becomes of the estimator.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
-
-        ValueError
-            If something stands against reading step by step; the message names it.
-        """
-        return ClassifierStream(streamed(self), n_streams)
 
     # -- what the base asks for ---------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from skrnn._fitted import FittedNetMixin
 from skrnn._numpy.model import prefix_of
 from skrnn.nn.specs import NETWORK_DEFAULTS
 
-__all__ = ["arrays_of", "check_built_in", "check_plain", "options_of"]
+__all__ = ["arrays_of", "check_built_in", "options_of"]
 
 #: What of the specification of a network its answers depend on.
 USED = (
@@ -28,6 +28,11 @@ USED = (
     "attention_heads",
     "embedding_dim",
     "vocabulary_size",
+    "character_encoder",
+    "character_dim",
+    "character_vocabulary_size",
+    "missing",
+    "time_channel",
     "frontend",
     "frontend_stride",
     "frontend_sizes",
@@ -38,15 +43,7 @@ USED = (
 )
 
 
-def check_plain(spec: Mapping[str, Any], verb: str) -> None:
-    """Refuse what is computed by torch alone."""
-    for name in ("cell", "missing", "time_channel", "character_encoder"):
-        value = spec.get(name)
-        if value is not None and (name != "cell" or value == "grud"):
-            raise ValueError(f"a network with {name}={value!r} cannot {verb} yet; predict with it.")
-
-
-def check_built_in(estimator: Any, verb: str, frontends: Sequence[str] = ()) -> None:
+def check_built_in(estimator: Any, verb: str, refused: Mapping[str, str] | None = None) -> None:
     """Check that an estimator is fitted and has no parts of the user's own.
 
     Parameters
@@ -57,8 +54,8 @@ def check_built_in(estimator: Any, verb: str, frontends: Sequence[str] = ()) -> 
     verb : str
         What is to be done with it, for messages.
 
-    frontends : sequence of str, default=()
-        Front ends that this can be done with.
+    refused : mapping of str or None, default=None
+        Built-in losses that this cannot be done with, and why not.
 
     Raises
     ------
@@ -66,22 +63,25 @@ def check_built_in(estimator: Any, verb: str, frontends: Sequence[str] = ()) -> 
         If it is no classifier or regressor of ours.
 
     ValueError
-        If it has such parts, or others that torch alone can compute.
+        If it has such parts; the message names all of them.
     """
+    name = type(estimator).__name__
     if not isinstance(estimator, FittedNetMixin):
         raise TypeError(
-            f"a {type(estimator).__name__} cannot {verb}; pass a fitted RNNClassifier or "
-            "RNNRegressor, such as the last step of a pipeline."
+            f"a {name} cannot {verb}; pass a fitted RNNClassifier or RNNRegressor, such as the "
+            "last step of a pipeline."
         )
     check_is_fitted(estimator)
     spec = estimator._spec
-    for name, word in (("cell", "cell"), ("head", "loss"), ("frontend", "frontend")):
-        if spec[name] is not None and not isinstance(spec[name], str):
-            own = getattr(spec[name], "__name__", type(spec[name]).__name__)
-            raise ValueError(f"{word}={own} is of your own and cannot {verb}; use a built-in one.")
-    if spec["frontend"] is not None and spec["frontend"] not in frontends:
-        raise ValueError(f"a network with frontend={spec['frontend']!r} cannot {verb} yet.")
-    check_plain(spec, verb)
+    against = []
+    for part, word in (("cell", "cell"), ("head", "loss"), ("frontend", "frontend")):
+        if spec[part] is not None and not isinstance(spec[part], str):
+            own = getattr(spec[part], "__name__", type(spec[part]).__name__)
+            against.append(f"{word}={own} is of your own, use a built-in one")
+    if isinstance(spec["head"], str) and spec["head"] in (refused or {}):
+        against.append(f"loss={estimator.loss!r} {(refused or {})[spec['head']]}")
+    if against:
+        raise ValueError(f"this {name} cannot {verb}: {'; '.join(against)}.")
 
 
 def options_of(estimator: Any) -> dict[str, Any]:

@@ -77,17 +77,12 @@ class Member:
             return cls(net, seed, generator.get_state(), start)
 
     def train(self, sets: tuple[Any, Any], epochs: int, plan: TrainingPlan) -> Outcome:
-        """Train it, unless its training had ended before this process was begun."""
-        if plan.checkpoints is not None and plan.checkpoints.restore(self.net):
-            return Outcome()
+        """Train it."""
         with own_randomness(self.seed, torch.device(self.net.device)):
             generator = generator_of_thread()
             assert generator is not None
             generator.set_state(self.state)
-            outcome = train(self.net, sets[0], sets[1], epochs, plan)
-        if plan.checkpoints is not None and outcome.interrupted is None:
-            plan.checkpoints.finish(self.net)
-        return outcome
+            return train(self.net, sets[0], sets[1], epochs, plan)
 
 
 class StopTogether(Callback):
@@ -231,6 +226,7 @@ class MembersMixin:
     freeze: Any
     _frozen: tuple[str, ...]
     _build_network: Any
+    _learn_unseen: Any
     _make_net: Any
 
     def _members(
@@ -249,6 +245,7 @@ class MembersMixin:
             if go_on:
                 net = copy.deepcopy(start)
                 net.processes = processes_of(self.accelerator)
+                self._learn_unseen(net.module_, training)
                 freeze(net.module_, self._frozen)
                 net.adopt(
                     self.lr,
@@ -262,6 +259,7 @@ class MembersMixin:
                 network = self._build_network(training, next(numbers))
             else:
                 network = copy.deepcopy(start.module_)
+                self._learn_unseen(network, training)
             return self._make_net(network, device, seed).initialize()
 
         seeds = seeds_of_members(seed, len(starts))

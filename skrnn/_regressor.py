@@ -21,7 +21,7 @@ from skrnn._numpy.calibration import complaint, levels_of
 from skrnn._parameters import CONSTRAINTS
 from skrnn._sequences import Layout
 from skrnn._stores import targets_beside
-from skrnn._streamed import streamed
+from skrnn._streamed import EstimatorStreamMixin
 from skrnn._targets import Samples, TargetScaling, check_numbers
 from skrnn._training import SequenceNetRegressor
 from skrnn.metrics import sequence_r2_score
@@ -38,7 +38,7 @@ LOSSES = (
 )
 
 
-class RNNRegressor(RegressorMixin, RecurrentEstimator):
+class RNNRegressor(EstimatorStreamMixin[RegressorStream], RegressorMixin, RecurrentEstimator):
     """Recurrent network that predicts numbers from sequences.
 
     Reads sequences of any length with an LSTM, a GRU, a plain recurrent layer or a cell of your
@@ -162,8 +162,9 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
     missing : {"error", "mask"}, default="error"
         What NaN inside a sequence is: an error, or a missing value. With ``"mask"`` the network
         reads every feature as three: its value, the last observed one where it is missing (its mean
-        before the first); whether it was observed; and the time since its last observation. Not
-        with `embedding_dim`. Read more in the :ref:`User Guide <irregular>`.
+        before the first, 0 with ``standardize=False``); whether it was observed; and the time since
+        its last observation. Not with `embedding_dim`. Read more in the
+        :ref:`User Guide <irregular>`.
 
     time_channel : int, str or None, default=None
         The feature that holds the time stamp of every step, by position or name, for steps at
@@ -428,6 +429,7 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
         "calibrate": ["boolean"],
     }
     _net_class = SequenceNetRegressor
+    _stream_class = RegressorStream
 
     def __init__(
         self,
@@ -750,35 +752,6 @@ class RNNRegressor(RegressorMixin, RecurrentEstimator):
             true = self._true_steps(X, y)
             return float(sequence_r2_score(true, self.predict(X), sample_weight=sample_weight))
         return super().score(X, y, sample_weight=sample_weight)
-
-    def stream(self, n_streams: int = 1) -> RegressorStream:
-        """Answer while sequences are running, in constant time and memory per step.
-
-        Only of a network that reads forward: fit with ``bidirectional=False``, unless
-        ``return_sequences=True`` does so by itself, and with ``frontend=None``. Read more in the
-        :ref:`User Guide <streaming>`.
-
-        Parameters
-        ----------
-        n_streams : int, default=1
-            Number of sequences that are read side by side. Values in ``[1, inf)``.
-
-        Returns
-        -------
-        stream : skrnn.streaming.RegressorStream
-            Its ``step`` reads a time step of each sequence and gives what `predict` gives for the
-            steps so far, with ``return_sequences=True`` for the newest of them. It keeps the
-            weights of now, whatever becomes of the estimator.
-
-        Raises
-        ------
-        NotFittedError
-            If the estimator is not fitted.
-
-        ValueError
-            If something stands against reading step by step; the message names it.
-        """
-        return RegressorStream(streamed(self), n_streams)
 
     # -- what the base asks for ---------------------------------------------------------------
 

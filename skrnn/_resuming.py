@@ -9,6 +9,20 @@ import numpy as np
 
 from skrnn._targets import Samples, compared
 from skrnn._training import Checkpoints, network_to_state, processes_of
+from skrnn._vectors import embedding_table
+
+
+def is_written(checkpoint_dir: Any, resume: bool | str) -> bool:
+    """Whether a fit is written down.
+
+    Raises
+    ------
+    ValueError
+        If it is not, and yet to be resumed.
+    """
+    if checkpoint_dir is None and resume is True:
+        raise ValueError("resume=True goes on from a checkpoint; set checkpoint_dir.")
+    return checkpoint_dir is not None
 
 
 def checkpoints_of(
@@ -40,9 +54,7 @@ def checkpoints_of(
     """
     if resume not in (False, True, "auto"):
         raise ValueError(f"resume must be True, False or 'auto', got {resume!r}.")
-    if estimator.checkpoint_dir is None:
-        if resume is True:
-            raise ValueError("resume=True goes on from a checkpoint; set checkpoint_dir.")
+    if not is_written(estimator.checkpoint_dir, resume):
         return nullcontext()
     params = estimator.get_params(deep=False)
     data = compared(samples, None)
@@ -51,6 +63,10 @@ def checkpoints_of(
     if isinstance(params["validation_split"], tuple):
         # Its samples are compared with those of the checkpoint once they were read.
         params["validation_split"] = "(X_val, y_val)"
+    if params["embedding"] is not None:
+        # Objects with vectors have no words that tell them apart; long tables are cut in print.
+        data["embedding"] = embedding_table(params["embedding"], np.float64)
+        params["embedding"] = "vectors"
     source = vars(estimator).get("_source")
     starts = {"pretrained": [] if source is None else source.networks}
     if estimator.warm_start and hasattr(estimator, "net_"):

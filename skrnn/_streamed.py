@@ -6,22 +6,33 @@ Built-in cells and heads are computed in numpy. Those of the user's own stay mod
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from skrnn._exported import arrays_of, check_plain, options_of
+from skrnn._exported import arrays_of, options_of
 from skrnn._numpy.carried import State, take
 from skrnn._numpy.cells import Cell
 from skrnn._numpy.model import Model
+from skrnn._numpy.network import shapes_before_layers
 from skrnn._parameters import torch_dtype
 from skrnn.nn import RecurrentLayer
-from skrnn.streaming._base import check_causal
+from skrnn.streaming._base import Stream
+from skrnn.streaming._making import StreamMixin, check_causal
 
-__all__ = ["streamed"]
+__all__ = ["EstimatorStreamMixin", "streamed"]
+
+S = TypeVar("S", bound=Stream)
+
+
+class EstimatorStreamMixin(StreamMixin[S]):
+    """Gives an estimator the method `stream`."""
+
+    def _model_to_stream(self) -> Model:
+        return streamed(self)
 
 
 def streamed(estimator: Any) -> Model:
@@ -34,14 +45,15 @@ def streamed(estimator: Any) -> Model:
     """
     check_is_fitted(estimator)
     spec = estimator._spec
-    check_causal(spec)
-    check_plain(spec, "stream")
+    check_causal(spec, type(estimator).__name__)
+    options = options_of(estimator)
     layers = head = None
     if not isinstance(spec["cell"], str):
-        layers = [_own_layers(net.module_.encoder.layers, spec) for net in estimator.nets_]
+        given = options["spec"]
+        layers = [_own_layers(net.module_.encoder.layers, given) for net in estimator.nets_]
     if not isinstance(spec["head"], str):
         head = _own_head(estimator._head())
-    return Model.build(options_of(estimator), arrays_of(estimator), layers, head)
+    return Model.build(options, arrays_of(estimator), layers, head)
 
 
 class OwnLayer(Cell):
@@ -164,7 +176,7 @@ class OwnDistributionHead(OwnHead):
 
 
 def _own_layers(layers: Any, spec: Any) -> list[OwnLayer]:
-    size = spec["embedding_dim"] or spec["n_features"]
+    size = shapes_before_layers(spec)[1]
     made = []
     for layer in layers:
         made.append(OwnLayer(layer, size, torch_dtype(spec["dtype"])))

@@ -1,11 +1,14 @@
 """Small data for the tests: ragged sequences, series and panels."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from sktime.datasets import load_airline
+
+from skrnn._training import Checkpoints
 
 N_FEATURES = 3
 DAYS = pd.date_range("2024-01-01", periods=70, freq="D", name="day")
@@ -74,3 +77,29 @@ def cover(rng: np.random.Generator) -> Callable[[int, int], pd.DataFrame]:
     )
     day = table.index.get_level_values("day")
     return lambda first, last: table[day.isin(DAYS[first:last])]
+
+
+class Cut(Exception):
+    """Stands in for a kill."""
+
+
+@pytest.fixture
+def cut_short(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object], int], None]:
+    """Return a function that begins a fit and cuts it short once so many files are written."""
+    write = Checkpoints._write
+
+    def cut_short(fit: Callable[[], object], n_files: int) -> None:
+        written = []
+
+        def write_or_fail(self: Checkpoints, *args: Any) -> None:
+            if len(written) == n_files:
+                raise Cut
+            written.append(args)
+            write(self, *args)
+
+        monkeypatch.setattr(Checkpoints, "_write", write_or_fail)
+        with pytest.raises(Cut):
+            fit()
+        monkeypatch.setattr(Checkpoints, "_write", write)
+
+    return cut_short

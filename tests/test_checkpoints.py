@@ -1,11 +1,13 @@
 """Checkpoints: a fit that was cut short and resumed ends where an uninterrupted one does."""
 
+import json
 import os
-import signal
-import time
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from joblib import parallel_config
@@ -21,39 +23,12 @@ from skrnn._training import Checkpoints
 SMALL = {"hidden_size": 4, "max_epochs": 6, "batch_size": 8, "random_state": 0, "dropout": 0.2}
 
 
-class Cut(Exception):
-    """Stands in for a kill."""
-
-
 @pytest.fixture
-def cut_after(monkeypatch):
-    """Return a function that lets the next fit fail once so many files have been written."""
-
-    def cut_after(n_files):
-        written = []
-        write = Checkpoints._write
-
-        def write_or_fail(self, *args):
-            if len(written) == n_files:
-                raise Cut
-            written.append(args)
-            write(self, *args)
-
-        monkeypatch.setattr(Checkpoints, "_write", write_or_fail)
-        return lambda: monkeypatch.setattr(Checkpoints, "_write", write)
-
-    return cut_after
-
-
-@pytest.fixture
-def cut_fit(cut_after):
+def cut_fit(cut_short):
     """Return a function that begins a fit and cuts it short."""
 
     def cut_fit(estimator, *data, n_files=3, **further):
-        restore = cut_after(n_files)
-        with pytest.raises(Cut):
-            estimator.fit(*data, **further)
-        restore()
+        cut_short(lambda: estimator.fit(*data, **further), n_files)
         return estimator
 
     return cut_fit
@@ -189,32 +164,23 @@ def test_checkpoints_change_nothing(ragged, labels, tmp_path):
     assert_same_fit(watched.fit(ragged, labels, resume="auto"), straight)
 
 
-def begin_and_kill(fit, folder, seconds):
-    """Fit in a forked process, and kill it some time after it has written a file."""
-    seen = {path.name for path in files_in(folder)}
-    child = os.fork()
-    if child == 0:
-        try:
-            fit()
-        finally:
-            os._exit(0)
-    deadline = time.monotonic() + 30
-    while {path.name for path in files_in(folder)} <= {*seen, "lock"}:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
-    assert os.waitpid(child, 0)[1] in (0, signal.SIGKILL)
-
-
-def test_f069_a_fit_that_was_killed_is_resumed(ragged, labels, tmp_path):
-    params = {**SMALL, "max_epochs": 20, "n_estimators": 2, "n_threads": 1, "early_stopping": True}
-    straight = RNNClassifier(**params).fit(ragged, labels)
-    clf = RNNClassifier(**params, checkpoint_dir=tmp_path)
-    for seconds in np.random.default_rng().uniform(0, 0.2, size=2):  # at any moment
-        begin_and_kill(lambda: clf.fit(ragged, labels, resume="auto"), tmp_path, seconds)
-    assert_same_fit(clf.fit(ragged, labels, resume="auto"), straight)
-    assert files_in(tmp_path) == []
+@pytest.mark.slow
+def test_f069_a_fit_that_was_killed_is_resumed(tmp_path):
+    # Half of the kills come at any time, half while a file is written or removed.
+    script = Path(__file__).with_name("killed_at_random.py")
+    paths = [os.fspath(Path(skrnn.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+    }
+    command = [sys.executable, os.fspath(script), os.fspath(tmp_path), "20"]
+    subprocess.run(command, env=environment, check=True, timeout=250)
+    kills = json.loads((tmp_path / "found.json").read_text())
+    assert len(kills) == 20
+    assert [kill for kill in kills if not kill["same"] or kill["rest"]] == []
+    # Most came after an epoch and before the end.
+    assert sum(bool(kill["files"]) for kill in kills) > 10
 
 
 # -- what does not fit ------------------------------------------------------------------------
@@ -254,6 +220,33 @@ def test_f070_other_data_are_refused(ragged, labels, tmp_path, cut_fit):
             clf.fit(X, y, resume=True)
     with pytest.raises(ValueError, match="sample_weight of the training part"):
         clf.fit(ragged, labels, sample_weight=np.arange(24.0), resume=True)
+
+
+class Vectors:
+    """Vectors by word, as gensim keeps them."""
+
+    def __init__(self, vectors):
+        self.key_to_index = {f"w{i}": i for i in range(len(vectors))}
+        self.vectors = vectors
+
+    def __getitem__(self, word):
+        return self.vectors[self.key_to_index[word]]
+
+
+@pytest.mark.parametrize("kind", [Vectors, np.asarray, pd.DataFrame, torch.from_numpy])
+def test_f070_other_vectors_are_refused(kind, rng, labels, tmp_path, cut_fit):
+    ids = [rng.integers(2, 90, size=5) for _ in labels]
+    table = rng.normal(size=(100, 30))
+    changed = table.copy()
+    changed[50, 15] += 1
+    params = {**SMALL, "embedding": kind(table), "checkpoint_dir": tmp_path}
+    cut_fit(RNNClassifier(**params), ids, labels)
+    other = RNNClassifier(**{**params, "embedding": kind(changed)})
+    with pytest.raises(ValueError, match="other data: embedding is not the same"):
+        other.fit(ids, labels, resume=True)
+    straight = RNNClassifier(**SMALL, embedding=kind(table)).fit(ids, labels)
+    same = RNNClassifier(**{**params, "embedding": kind(table.copy())})
+    assert_same_fit(same.fit(ids, labels, resume=True), straight)
 
 
 def test_f070_another_split_is_refused(ragged, labels, tmp_path, cut_fit):

@@ -190,8 +190,10 @@ def test_f083_broken_files_are_refused_with_the_cause(content, path):
 
 
 def test_f083_flipped_bytes_are_an_error_or_change_nothing(content, path, clf, X):
-    rng, expected, unnoticed = np.random.default_rng(0), clf.predict_proba(X), 0
-    for position in rng.integers(len(content), size=500):
+    # More of them, and others, by hand: CONTRIBUTING.md has the command.
+    n_flips = int(os.environ.get("SKRNN_FLIPS", "500"))
+    rng, expected, unnoticed = np.random.default_rng(n_flips), clf.predict_proba(X), 0
+    for position in rng.integers(len(content), size=n_flips):
         flipped = bytearray(content)
         flipped[position] ^= 1 << int(rng.integers(8))
         path.write_bytes(flipped)
@@ -202,7 +204,7 @@ def test_f083_flipped_bytes_are_an_error_or_change_nothing(content, path, clf, X
         unnoticed += 1
         np.testing.assert_array_equal(loaded.predict_proba(X), expected)
     # What may change are the blanks that fill the header up.
-    assert unnoticed < 10
+    assert unnoticed < n_flips / 50
 
 
 @given(data=st.data())

@@ -26,8 +26,8 @@ ROOT = Path(__file__).parents[1]
 SECONDS = 150  # a hang is an error, whatever the machine is busy with
 
 
-def torchrun(script: Path, *arguments: str) -> str:
-    """Run a script in two processes on the CPU and return what they print."""
+def torchrun(script: Path, *arguments: str, killed: bool = False) -> str:
+    """Run a script in two processes on the CPU and return what they print; one may be killed."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     environment = {
@@ -48,7 +48,8 @@ def torchrun(script: Path, *arguments: str) -> str:
         # torchrun looks for a free port and takes it later: another one may have been faster.
         if "address already in use" not in done.stderr.lower():
             break
-    assert done.returncode == 0, done.stderr[:6000]
+    assert (done.returncode != 0) == killed, done.stderr[:6000]
+    assert not killed or "Signal 9 (SIGKILL)" in done.stderr, done.stderr[:6000]
     return done.stdout
 
 
@@ -221,6 +222,20 @@ def test_copies_have_no_accelerator_and_clones_share_it(seen):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
+def test_f069_processes_of_which_one_was_killed_go_on_together(tmp_path):
+    pytest.importorskip("accelerate")
+    script = ROOT / "tests" / "killed_together.py"
+    torchrun(script, str(tmp_path), killed=True)
+    assert len(list(tmp_path.glob("cut/*/*-epoch-*"))) == 2
+    torchrun(script, str(tmp_path))
+    read = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
+    for rank in range(2):
+        assert read[f"resumed-{rank}"] == read[f"straight-{rank}"]
+    assert read["resumed-0"]["weights"] == read["resumed-1"]["weights"]
+    assert list(tmp_path.glob("cut/*")) == []
+
+
 def test_the_example_of_the_user_guide_trains_in_two_processes():
     pytest.importorskip("accelerate")
     *epochs, last = torchrun(ROOT / "examples" / "several_processes.py").splitlines()

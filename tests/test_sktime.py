@@ -39,7 +39,7 @@ import skrnn
 from skrnn.sktime import RNNClassifier, RNNRegressor
 
 TINY = {"hidden_size": 4, "max_epochs": 3, "random_state": 0}
-LEFT_OUT = {"return_sequences", "n_channels", "warm_start", "checkpoint_dir"}
+LEFT_OUT = {"return_sequences", "n_channels", "warm_start"}
 # Of a classifier it is about labels per step only.
 LEFT_OUT_OF = {RNNClassifier: {*LEFT_OUT, "loss"}, RNNRegressor: LEFT_OUT}
 
@@ -88,7 +88,12 @@ def test_twins_have_the_same_parameters(twin: type, original: type) -> None:
     expected = dict(inspect.signature(original).parameters)
     for name in LEFT_OUT_OF[twin]:
         del expected[name]
-    found = inspect.signature(twin).parameters
+    found = dict(inspect.signature(twin).parameters)
+    # What `fit` of scikit-learn's estimators is told.
+    resume = inspect.signature(original.fit).parameters["resume"]
+    assert list(found).index("resume") == list(found).index("checkpoint_dir") + 1
+    parameter = found.pop("resume")
+    assert (parameter.default, parameter.annotation) == (resume.default, resume.annotation)
     assert list(found) == list(expected)
     for name, parameter in found.items():
         assert parameter.default == expected[name].default, name
@@ -100,13 +105,15 @@ def test_twins_have_the_same_parameters(twin: type, original: type) -> None:
 def test_twins_document_the_same_types(twin: type, original: type) -> None:
     expected = {p.name: p.type for p in ClassDoc(original)["Parameters"]}
     for parameter in ClassDoc(twin)["Parameters"]:
+        if parameter.name == "resume":
+            expected["resume"] = 'bool or "auto", default=False'
         assert parameter.type == expected[parameter.name], parameter.name
 
 
 @twins
 def test_parameters_reach_the_network(twin: type, original: type) -> None:
     names = set(inspect.signature(twin).parameters)
-    values = {name: object() for name in names - {"net_params"}}
+    values = {name: object() for name in names - {"net_params", "resume"}}
     engine = twin(**values)._engine()
     assert type(engine) is original
     assert all(getattr(engine, name) is value for name, value in values.items())

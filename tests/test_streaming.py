@@ -355,17 +355,6 @@ def test_stepping_needs_no_torch(ragged: list, numbers: Any, tmp_path) -> None:
 def test_what_cannot_stream_says_why(ragged: list, labels: Any, numbers: Any) -> None:
     with pytest.raises(NotFittedError):
         RNNClassifier().stream()
-    both_ways = RNNClassifier(**TINY).fit(ragged, labels)
-    with pytest.raises(ValueError, match=r"bidirectional=False \('auto' reads both ways"):
-        both_ways.stream()
-    with pytest.raises(ValueError, match="front end 'patch' reads several steps"):
-        RNNClassifier(frontend="patch", **ONE_WAY).fit(ragged, labels).stream()
-    with pytest.raises(ValueError, match="missing='mask' cannot stream"):
-        RNNClassifier(missing="mask", **ONE_WAY).fit(ragged, labels).stream()
-    spelt = [np.full((2, 3), 1 + i % 2) for i in range(len(labels))]
-    words = RNNClassifier(embedding_dim=3, character_encoder="conv", **ONE_WAY)
-    with pytest.raises(ValueError, match="character_encoder='conv' cannot stream"):
-        words.fit(spelt, labels).stream()
     with pytest.raises(ValueError, match="Memoryless returns no state"):
         RNNRegressor(cell=Memoryless, **ONE_WAY).fit(ragged, numbers).stream()
     model = RNNRegressor(cell=Counting, return_sequences=True, **TINY)

@@ -15,6 +15,7 @@ from skrnn._forecasting._net import ForecastNet
 from skrnn._forecasting._options import TrainingOptions
 from skrnn._training import (
     Outcome,
+    Snapshots,
     TrainingPlan,
     building,
     device_or_cpu,
@@ -43,6 +44,7 @@ def train_member(
     start: ForecastNet | None = None,
     epochs: int | None = None,
     max_time: float | None = None,
+    checkpoints: Snapshots | None = None,
 ) -> tuple[ForecastNet, Outcome]:
     """Train one network.
 
@@ -72,6 +74,9 @@ def train_member(
     max_time : float or None
         Seconds.
 
+    checkpoints : MemberCheckpoints or None
+        Where the training is written down, and what it goes on from.
+
     Returns
     -------
     net : ForecastNet
@@ -88,6 +93,7 @@ def train_member(
             network = copy.deepcopy(start.module_)
         net = _make_net(options, network, seed, options.resolved_device, batch_size)
         plan = _plan(options, valid_set is not None, max_time)
+        plan.checkpoints = checkpoints
         outcome = train(net, train_set, valid_set, epochs or options.max_epochs, plan)
     return net, outcome
 

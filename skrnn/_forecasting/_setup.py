@@ -44,6 +44,7 @@ _SHARED = (
     "tol",
     "callbacks",
     "net_params",
+    "checkpoint_dir",
     "device",
     "accelerator",
     "n_threads",
@@ -87,6 +88,7 @@ FORECASTER_CONSTRAINTS: dict[str, Any] = {
     "batch_size": [_COUNT, _AUTO],
     "batches_per_epoch": [_COUNT],
     "early_stopping": ["boolean"],
+    "resume": ["boolean", _AUTO],
 }
 
 # Seasons that no window can hold two of are not looked for.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from skrnn._numpy.carried import Carried, State, zeros
 
-__all__ = ["CELLS", "Cell", "run_cell"]
+__all__ = ["CELLS", "Cell", "run_cell", "run_layers"]
 
 Weights = Mapping[str, NDArray[Any]]
 
@@ -215,6 +215,62 @@ class MinLSTMCell(_MinimalCell):
         return np.logaddexp(0, -forget) - np.logaddexp(0, -write)
 
 
+class GRUDCell(Cell):
+    """The gated recurrent unit whose input and state decay between observations.
+
+    It reads values, masks and times side by side.
+    """
+
+    names = ("h",)
+
+    @classmethod
+    def shapes(cls, input_size: int, size: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of the weights, by torch's names."""
+        n = input_size // 3
+        return {
+            "weight_ih": (3 * size, 2 * n),
+            "weight_hh": (3 * size, size),
+            "bias": (3 * size,),
+            "decay_input": (n,),
+            "bias_decay_input": (n,),
+            "decay_state": (size, n),
+            "bias_decay_state": (size,),
+        }
+
+    def __init__(self, weights: Weights) -> None:
+        self.size, self.n_features = weights["decay_state"].shape
+        self.dtype = weights["bias"].dtype
+        self.input = np.ascontiguousarray(weights["weight_ih"].T)
+        self.bias = weights["bias"]
+        recurrent = weights["weight_hh"].T
+        self.of_gates = np.ascontiguousarray(recurrent[:, : 2 * self.size])
+        self.of_candidate = np.ascontiguousarray(recurrent[:, 2 * self.size :])
+        self.decay_input, self.bias_input = weights["decay_input"], weights["bias_decay_input"]
+        self.decay_state = np.ascontiguousarray(weights["decay_state"].T)
+        self.bias_state = weights["bias_decay_state"]
+
+    def project(self, x: NDArray[Any]) -> NDArray[Any]:
+        n = self.n_features
+        values, mask, since = x[:, :n], x[:, n : 2 * n], x[:, 2 * n :]
+        kept = np.exp(-np.maximum(self.decay_input * since + self.bias_input, 0))
+        decayed = values * np.where(mask > 0, self.dtype.type(1), kept)
+        read = np.concatenate([decayed, mask], axis=1).dot(self.input) + self.bias
+        keeps = np.exp(-np.maximum(since.dot(self.decay_state) + self.bias_state, 0))
+        return np.concatenate([read, keeps], axis=1)
+
+    def step(self, projected: NDArray[Any], state: State) -> State:
+        size = self.size
+        h = state[0] * projected[:, 3 * size :]
+        gates = _logistic(projected[:, : 2 * size] + h.dot(self.of_gates))
+        new = (gates[:, :size] * h).dot(self.of_candidate)
+        new += projected[:, 2 * size : 3 * size]
+        np.tanh(new, new)
+        new -= h
+        new *= gates[:, size:]
+        new += h
+        return (new,)
+
+
 def _logistic(a: NDArray[Any]) -> NDArray[Any]:
     half = a.dtype.type(0.5)
     return half * np.tanh(half * a) + half
@@ -223,6 +279,7 @@ def _logistic(a: NDArray[Any]) -> NDArray[Any]:
 #: The cells by the name that the estimators give them.
 CELLS: dict[str, type[Any]] = {
     "gru": GRUCell,
+    "grud": GRUDCell,
     "lstm": LSTMCell,
     "mingru": MinGRUCell,
     "minlstm": MinLSTMCell,
@@ -250,7 +307,8 @@ def run_cell(cell: Cell, x: NDArray[Any], active: NDArray[np.integer]) -> NDArra
         0 after the end of a sequence.
     """
     time, batch, n_features = x.shape
-    projected = cell.project(x.reshape(-1, n_features)).reshape(time, batch, -1)
+    made = cell.project(x.reshape(time * batch, n_features))
+    projected = made.reshape(time, batch, made.shape[1])
     output = np.zeros((time, batch, cell.size), dtype=cell.dtype)
     state = cell.initial(batch)
     for t, n in enumerate(active.tolist()):
@@ -259,3 +317,41 @@ def run_cell(cell: Cell, x: NDArray[Any], active: NDArray[np.integer]) -> NDArra
         state = cell.step(projected[t, :n], state)
         output[t, :n] = state[0]
     return output
+
+
+def run_layers(
+    layers: Sequence[Cell],
+    backward: Sequence[Cell],
+    h: NDArray[Any],
+    lengths: NDArray[np.integer],
+) -> NDArray[Any]:
+    """Run layers over whole sequences, one after the other.
+
+    Parameters
+    ----------
+    layers, backward : sequence of Cell
+        Those that read forward, and as many or none that read every sequence from its end.
+
+    h : ndarray of shape (time, batch, features)
+        The sequences, the longest first.
+
+    lengths : ndarray of shape (batch,)
+        Number of steps of each, never increasing.
+
+    Returns
+    -------
+    output : ndarray of shape (time, batch, size)
+        Of the last layer, both directions side by side; 0 after the end of a sequence.
+    """
+    time, batch = h.shape[:2]
+    steps = np.arange(time)[:, None]
+    active = (steps < lengths).sum(axis=1)
+    there = np.where(steps < lengths, lengths - 1 - steps, steps)
+    everyone = np.arange(batch)
+    for depth, layer in enumerate(layers):
+        output = run_cell(layer, h, active)
+        if backward:
+            reverse = run_cell(backward[depth], h[there, everyone], active)
+            output = np.concatenate([output, reverse[there, everyone]], axis=2)
+        h = output
+    return h

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skrnn._numpy.carried import Carried, State
+
 __all__ = ["ConvFrontend", "PatchFrontend", "make_frontend", "shapes_of_frontend", "summary_size"]
 
 # What the front ends of `skrnn.nn` have unless told otherwise, and those given by name always.
@@ -19,7 +21,7 @@ Weights = Mapping[str, NDArray[Any]]
 Read = tuple[NDArray[Any], NDArray[np.integer], NDArray[Any] | None]
 
 
-class PatchFrontend:
+class PatchFrontend(Carried):
     """Cut sequences into patches, each of which becomes one step.
 
     Parameters
@@ -49,13 +51,36 @@ class PatchFrontend:
         steps[:, :time, :-1] = np.where(there[:, :, None], x, 0)
         steps[:, :time, -1] = there
         patches = steps.reshape(batch, n_patches, self.stride * (n_features + 1))
+        return self.made(patches), -(-lengths // self.stride), None
+
+    def made(self, patches: NDArray[Any]) -> NDArray[Any]:
+        """What the layers read of patches, whose steps are side by side in the last axis."""
         made = patches.dot(self.projection)
         made += self.bias
-        return np.maximum(made, 0), -(-lengths // self.stride), None
+        return np.maximum(made, 0)
+
+    # A stream keeps the patch that is not complete, and how many steps it has.
+
+    names = ("patch", "count")
+
+    def initial(self, n: int) -> State:
+        patch = np.zeros((n, len(self.projection)), dtype=self.projection.dtype)
+        return patch, np.zeros(n, dtype=np.int64)
+
+    def step(self, x: NDArray[Any], state: State) -> State:
+        """State after one more step of shape (n, features), which must have a place."""
+        patch, count = state[0].copy(), state[1]
+        places = patch.reshape(len(x), self.stride, -1)
+        everyone = np.arange(len(x))
+        places[everyone, count, :-1] = x
+        places[everyone, count, -1] = 1
+        return patch, count + 1
 
 
-class ConvFrontend:
+class ConvFrontend(Carried):
     """Convolutions of several widths, and blocks of convolutions with a shortcut.
+
+    Only those that are causal and keep every step can go step by step.
 
     Parameters
     ----------
@@ -80,6 +105,11 @@ class ConvFrontend:
             _block(weights, f"blocks.{depth}")
             for depth, _ in enumerate(_numbered(weights, "blocks.{}.norms.0.weight"))
         ]
+        # A convolution in a stream needs the steps before the newest that it sees.
+        inputs = [max((taps for taps, _ in self.stem), key=len)]
+        inputs += [taps for convolutions, _ in self.blocks for taps, _ in convolutions]
+        self.before = [(len(taps) - 1, taps.shape[1]) for taps in inputs]
+        self.names = tuple(f"convolution{i}" for i in range(len(inputs)))
 
     def whole(self, x: NDArray[Any], lengths: NDArray[np.integer]) -> Read:
         """The map of sequences of shape (batch, time, features), its lengths and its mean."""
@@ -95,6 +125,28 @@ class ConvFrontend:
         summary = flow.sum(axis=1, dtype=np.float64) / np.maximum(lengths, 1)[:, None]
         return _shortened(flow, self.strides[1]), -(-lengths // self.strides[1]), summary
 
+    def initial(self, n: int) -> State:
+        dtype = self.stem[0][0].dtype
+        return tuple(np.zeros((n, *shape), dtype=dtype) for shape in self.before)
+
+    def step(self, x: NDArray[Any], state: State) -> tuple[NDArray[Any], State]:
+        """The map at one more step of shape (n, features), and the state after it."""
+        windows: list[NDArray[Any]] = []
+
+        def seen(flow: NDArray[Any]) -> NDArray[Any]:
+            windows.append(np.concatenate([state[len(windows)], flow[:, None]], axis=1))
+            return windows[-1]
+
+        window = seen(x)
+        flow = np.concatenate([_newest(window, *one) for one in self.stem], axis=1)
+        flow = np.maximum(flow, 0)
+        for convolutions, shortcut in self.blocks:
+            before = flow if shortcut is None else _newest(flow[:, None], *shortcut)
+            for depth, one in enumerate(convolutions):
+                flow = _newest(seen(np.maximum(flow, 0) if depth else flow), *one)
+            flow = np.maximum(flow + before, 0)
+        return flow, tuple(window[:, 1:] for window in windows)
+
     def _convolved(self, x: NDArray[Any], taps: NDArray[Any], shift: NDArray[Any]) -> NDArray[Any]:
         """One convolution, as a sum of products with the steps at each distance."""
         size, time = len(taps), x.shape[1]
@@ -106,6 +158,14 @@ class ConvFrontend:
         for i, tap in enumerate(taps):
             output += padded[:, i : i + time].dot(tap)
         return output
+
+
+def _newest(window: NDArray[Any], taps: NDArray[Any], shift: NDArray[Any]) -> NDArray[Any]:
+    """A convolution at the last step of a window of shape (n, time, features)."""
+    seen = window[:, -len(taps) :].reshape(len(window), -1)
+    newest = seen.dot(taps.reshape(seen.shape[1], -1))
+    newest += shift
+    return newest.astype(window.dtype, copy=False)
 
 
 def _affine(weights: Weights, name: str) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -197,6 +197,8 @@ class PathHead(Head, Carried):
 
     def decode(self, raw: Floats) -> NDArray[np.int64]:
         """Best path of one sequence of raw values of shape (time, n_outputs)."""
+        if len(raw) == 0:
+            return np.zeros(0, dtype=np.int64)
         scores = self.scores(raw)
         best, origins = self.start + scores[0], []
         for score in scores[1:]:
@@ -210,6 +212,8 @@ class PathHead(Head, Carried):
 
     def marginals(self, raw: Floats) -> Floats:
         """Probabilities of the labels of each step of one sequence."""
+        if len(raw) == 0:
+            return raw[:, : self.n_outputs]
         scores = self.scores(raw)
         before, after = np.empty_like(scores), np.empty_like(scores)
         before[0], after[-1] = self.start + scores[0], self.end

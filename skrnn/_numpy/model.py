@@ -37,6 +37,15 @@ class Model:
     vocabulary_size : int or None
         Number of token ids; None where steps hold numbers.
 
+    character_vocabulary_size : int or None
+        Number of ids of characters, which follow that of a token; None where there are none.
+
+    missing : bool
+        Whether NaN is a missing value.
+
+    time_channel : int or None
+        The feature that holds time stamps.
+
     per_step : bool
         Whether there is an answer for every step.
 
@@ -52,6 +61,9 @@ class Model:
     answers: Any
     n_features: int
     vocabulary_size: int | None
+    character_vocabulary_size: int | None
+    missing: bool
+    time_channel: int | None
     per_step: bool
     zero_state: bool
     n_channels: int | None
@@ -96,6 +108,11 @@ class Model:
             answers=_answers(options, arrays, head),
             n_features=spec["n_features"],
             vocabulary_size=spec["vocabulary_size"] if spec["embedding_dim"] else None,
+            character_vocabulary_size=(
+                spec["character_vocabulary_size"] if spec["character_encoder"] else None
+            ),
+            missing=spec["missing"] is not None,
+            time_channel=spec["time_channel"],
             per_step=spec["pooling"] is None,
             zero_state=options["empty"] == "zero_state",
             n_channels=options["n_channels"],
@@ -103,8 +120,14 @@ class Model:
 
     @property
     def dtype(self) -> Any:
-        """Type of the weights and inputs."""
+        """Type of the weights."""
         return self.networks[0].dtype
+
+    @property
+    def given_dtype(self) -> Any:
+        """Type in which steps are read: ids and time stamps need one that holds them all."""
+        exact = self.vocabulary_size or self.time_channel is not None
+        return np.dtype(np.float64) if exact else self.dtype
 
     def raw(self, representations: Sequence[NDArray[Any]]) -> NDArray[np.float64]:
         """Raw values of all networks, one after the other."""

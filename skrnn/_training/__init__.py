@@ -5,7 +5,7 @@ from skrnn._training._batches import DealtBatches, OrderedBatches, SequenceDatas
 from skrnn._training._callbacks import BestWeights, ScikitLearnBridge, StopTraining
 from skrnn._training._checkpoints import Checkpoints, MemberCheckpoints, digest_of
 from skrnn._training._holdout import split_holdout
-from skrnn._training._irregular import learn_times
+from skrnn._training._irregular import learn_times, learn_unseen
 from skrnn._training._loop import Outcome, TrainingPlan, train
 from skrnn._training._memory import run_in_parts
 from skrnn._training._net import (
@@ -22,6 +22,7 @@ from skrnn._training._optimizers import (
 from skrnn._training._placement import Batch, home_of, one_ahead, sent, with_index
 from skrnn._training._processes import Alone, processes_of
 from skrnn._training._randomness import building, own_randomness
+from skrnn._training._snapshots import Snapshots
 from skrnn._training._state import (
     device_or_cpu,
     network_from_state,
@@ -46,6 +47,7 @@ __all__ = [
     "SequenceNetClassifier",
     "SequenceNetMixin",
     "SequenceNetRegressor",
+    "Snapshots",
     "StopTraining",
     "TrainBatches",
     "TrainingPlan",
@@ -55,6 +57,7 @@ __all__ = [
     "digest_of",
     "home_of",
     "learn_times",
+    "learn_unseen",
     "network_from_state",
     "network_to_state",
     "one_ahead",

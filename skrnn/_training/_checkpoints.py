@@ -33,7 +33,7 @@ from skrnn._training._snapshots import net_state, plain, set_net_state
 # The newest file may be the one that a broken disk has lost.
 KEPT_EPOCHS = 2
 # Parameters that change no number of a training.
-_FREE = frozenset({"accelerator", "checkpoint_dir", "n_jobs", "verbose", "warm_start"})
+_FREE = frozenset({"accelerator", "checkpoint_dir", "n_jobs", "resume", "verbose", "warm_start"})
 
 
 class Checkpoints:

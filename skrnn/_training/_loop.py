@@ -137,6 +137,9 @@ def train(
     FloatingPointError
         If the training diverged before a single epoch was finite.
     """
+    if plan.checkpoints is not None and plan.checkpoints.restore(net):
+        # It had ended before this process was begun.
+        return Outcome()
     drop_slow_precision(net)
     budget = TimeBudget(epochs, plan.max_time)
     best = BestWeights(plan.patience, plan.tol)
@@ -170,6 +173,8 @@ def train(
     if best.seen_ < len(net.history):
         # The epoch that was cut short is not part of the result.
         del net.history[-1]
+    if plan.checkpoints is not None and outcome.interrupted is None:
+        plan.checkpoints.finish(net)
     return outcome
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skrnn._numpy.checking import back_in_time, faults, wrong_ids
 from skrnn._numpy.model import Model
 
 __all__ = ["batches", "read_sequences"]
@@ -29,9 +30,8 @@ def read_sequences(X: Any, model: Model) -> list[NDArray[Any]]:
     ValueError
         If shapes or values do not fit; the message names the sequence.
     """
-    dtype = np.dtype(np.float64) if model.vocabulary_size else model.dtype
     with np.errstate(over="ignore"):
-        sequences = [np.asarray(item, dtype=dtype) for item in _items(X, model)]
+        sequences = [np.asarray(item, dtype=model.given_dtype) for item in _items(X, model)]
     if not sequences:
         raise ValueError("X holds no sequences.")
     for i, x in enumerate(sequences):
@@ -41,14 +41,7 @@ def read_sequences(X: Any, model: Model) -> list[NDArray[Any]]:
             raise ValueError(
                 f"sequence {i} has shape {x.shape}, expected (n_timesteps, {model.n_features})."
             )
-        if model.vocabulary_size:
-            sequences[i] = x = _without_padding(x, i, model.vocabulary_size)
-        elif not np.isfinite(x).all():
-            step, feature = (int(k) for k in np.argwhere(~np.isfinite(x))[0])
-            raise ValueError(
-                f"X holds NaN, infinity or a value too large for {dtype} at sequence {i}, step "
-                f"{step}, feature {feature}; fill or drop it first."
-            )
+        sequences[i] = x = _read_ids(x, i, model) if model.vocabulary_size else _read(x, i, model)
         if len(x) == 0 and not (model.zero_state or model.per_step):
             raise ValueError(
                 f"sequence {i} is empty; drop it, or fit with empty='zero_state' to let the "
@@ -92,12 +85,48 @@ def _trimmed(x: NDArray[Any]) -> NDArray[Any]:
     return x[: there[-1] + 1 if len(there) else 0]
 
 
-def _without_padding(ids: NDArray[Any], i: int, vocabulary_size: int) -> NDArray[Any]:
-    wrong = ~((ids >= 0) & (ids < vocabulary_size) & (ids == np.floor(ids)))
+def _read(x: NDArray[Any], i: int, model: Model) -> NDArray[Any]:
+    """Numbers, of which times are counted from the first step."""
+    if model.time_channel is not None:
+        x = _timed(x, i, model.time_channel, model.dtype)
+    wrong = faults(x, model)
     if wrong.any():
+        step, feature = (int(k) for k in np.argwhere(wrong)[0])
+        nan = "" if model.missing else "NaN, "
         raise ValueError(
-            f"token id {ids[wrong][0]:g} in sequence {i} is outside the vocabulary of "
-            f"{vocabulary_size}; ids are whole numbers, 0 is padding and 1 unknown."
+            f"X holds {nan}infinity or a value too large for {x.dtype} at sequence {i}, step "
+            f"{step}, feature {feature}; fill or drop it first."
+        )
+    return x
+
+
+def _timed(x: NDArray[Any], i: int, channel: int, dtype: Any) -> NDArray[Any]:
+    times = x[:, channel]
+    for wrong, what in (
+        (~np.isfinite(times), "has the time {0:g} at step {1}; every step needs a time"),
+        (back_in_time(times), "goes back in time to {0:g} at step {1}; sort its steps by time"),
+    ):
+        if wrong.any():
+            step = int(wrong.argmax())
+            said = what.format(times[step], step)
+            raise ValueError(f"sequence {i} {said} (time channel {channel}).")
+    counted = x.copy()
+    counted[:, channel] -= times[:1]
+    with np.errstate(over="ignore"):
+        return counted.astype(dtype)
+
+
+def _read_ids(ids: NDArray[Any], i: int, model: Model) -> NDArray[Any]:
+    """Ids without the padding at the end."""
+    wrong = wrong_ids(ids, model, lowest=0)
+    if wrong.any():
+        step, feature = (int(k) for k in np.argwhere(wrong)[0])
+        what, size = ("character", model.character_vocabulary_size)
+        if feature == 0:
+            what, size = "token", model.vocabulary_size
+        raise ValueError(
+            f"{what} id {ids[step, feature]:g} in sequence {i} is outside the vocabulary of "
+            f"{size}; ids are whole numbers, 0 is padding and 1 unknown."
         )
     there = np.flatnonzero(ids[:, 0])
     return ids[: there[-1] + 1 if len(there) else 0]
@@ -122,8 +151,9 @@ def batches(
     lengths = np.array([len(x) for x in sequences], dtype=np.int64)
     order, start = np.argsort(-lengths, kind="stable"), 0
     while start < len(order):
-        longest = int(lengths[order[start]])
-        n_rows = min(MAX_ROWS, max(1, MAX_STEPS // max(longest, 1)))
+        # Sequences without steps have one of padding.
+        longest = max(int(lengths[order[start]]), 1)
+        n_rows = min(MAX_ROWS, max(1, MAX_STEPS // longest))
         index = order[start : start + n_rows]
         x = np.zeros((len(index), longest, n_features), dtype=sequences[index[0]].dtype)
         for row, i in zip(x, index, strict=True):

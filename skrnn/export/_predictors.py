@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +13,16 @@ from skrnn._numpy.model import Model
 from skrnn.export._files import write_predictor
 from skrnn.export._inputs import batches, read_sequences
 from skrnn.streaming import ClassifierStream, RegressorStream
-from skrnn.streaming._base import check_causal
+from skrnn.streaming._base import Stream
+from skrnn.streaming._making import StreamMixin, check_causal
 
 __all__ = ["NumpyClassifier", "NumpyRegressor", "Predictor"]
 
 
-class Predictor:
+S = TypeVar("S", bound=Stream)
+
+
+class Predictor(StreamMixin[S]):
     """What both predictors share.
 
     Parameters
@@ -107,12 +111,12 @@ class Predictor:
         """A list where there is an answer for every step, else an array."""
         return answers if self._model.per_step else np.array(answers)
 
-    def _check_streams(self) -> Model:
-        check_causal(self._options["spec"])
+    def _model_to_stream(self) -> Model:
+        check_causal(self._options["spec"], self._model.name)
         return self._model
 
 
-class NumpyClassifier(Predictor):
+class NumpyClassifier(Predictor[ClassifierStream]):
     """Labels and probabilities of a fitted classifier, computed with numpy alone.
 
     Made by :func:`to_numpy` and :func:`load_numpy`. Predictions are those of the estimator, up to
@@ -147,6 +151,8 @@ class NumpyClassifier(Predictor):
     >>> np.allclose(predictor.predict_proba(X), clf.predict_proba(X), atol=1e-5)
     True
     """
+
+    _stream_class = ClassifierStream
 
     @property
     def classes_(self) -> NDArray[Any]:
@@ -193,28 +199,8 @@ class NumpyClassifier(Predictor):
         head = self._model.answers.head
         return self._from_raw(X, head.marginals if isinstance(head, PathHead) else head.predict)
 
-    def stream(self, n_streams: int = 1) -> ClassifierStream:
-        """Answer while sequences are running, in constant time and memory per step.
 
-        Parameters
-        ----------
-        n_streams : int, default=1
-            Number of sequences that are read side by side. Values in ``[1, inf)``.
-
-        Returns
-        -------
-        stream : skrnn.streaming.ClassifierStream
-            As of :meth:`skrnn.RNNClassifier.stream`.
-
-        Raises
-        ------
-        ValueError
-            If something stands against reading step by step; the message names it.
-        """
-        return ClassifierStream(self._check_streams(), n_streams)
-
-
-class NumpyRegressor(Predictor):
+class NumpyRegressor(Predictor[RegressorStream]):
     """Numbers, quantiles and intervals of a fitted regressor, computed with numpy alone.
 
     Made by :func:`to_numpy` and :func:`load_numpy`. Predictions are those of the estimator, up to
@@ -243,6 +229,8 @@ class NumpyRegressor(Predictor):
     >>> np.allclose(to_numpy(reg).predict(X), reg.predict(X), atol=1e-5)
     True
     """
+
+    _stream_class = RegressorStream
 
     def predict(self, X: Any) -> Any:
         """Predict numbers.
@@ -307,23 +295,3 @@ class NumpyRegressor(Predictor):
         answers = self._model.answers
         answers.warn_of_intervals(coverage, stacklevel=2)
         return self._from_raw(X, lambda raw: answers.intervals(raw, coverage))
-
-    def stream(self, n_streams: int = 1) -> RegressorStream:
-        """Answer while sequences are running, in constant time and memory per step.
-
-        Parameters
-        ----------
-        n_streams : int, default=1
-            Number of sequences that are read side by side. Values in ``[1, inf)``.
-
-        Returns
-        -------
-        stream : skrnn.streaming.RegressorStream
-            As of :meth:`skrnn.RNNRegressor.stream`.
-
-        Raises
-        ------
-        ValueError
-            If something stands against reading step by step; the message names it.
-        """
-        return RegressorStream(self._check_streams(), n_streams)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from skrnn.nn.cells import OBSERVING_CELLS, CellLike, make_layer
+from skrnn.nn.cells import CellLike, make_layer, observes
 from skrnn.nn.layers import EncoderState
 from skrnn.nn.lengths import Lengths, ValidSteps
 from skrnn.nn.randomness import Dropout
@@ -32,8 +32,8 @@ class RecurrentEncoder(nn.Module):
 
     cell : {"lstm", "gru", "rnn", "mingru", "minlstm", "grud"} or callable, default="lstm"
         The recurrent cell: a name in `CELLS`, or a class called with `(input_size, hidden_size)`.
-        "grud" reads what :class:`IrregularInput` makes, in one direction, and layers above its own
-        are those of "gru".
+        "grud", like :class:`GRUDLayer`, reads what :class:`IrregularInput` makes, in one direction,
+        and layers above its own are those of "gru".
 
     nonlinearity : {"tanh", "relu"}, default="tanh"
         Activation of the cell "rnn"; the others ignore it.
@@ -109,8 +109,8 @@ class RecurrentEncoder(nn.Module):
     ) -> None:
         super().__init__()
         options = nonlinearity, weight_dropout, recurrent_dropout, memory_steps
-        observes = isinstance(cell, str) and cell in OBSERVING_CELLS
-        if observes and bidirectional:
+        decays = observes(cell)
+        if decays and bidirectional:
             raise ValueError(
                 f"cell={cell!r} decays with the time since observations before a step, which there "
                 "are none of when reading backwards; make it with bidirectional=False."
@@ -127,11 +127,13 @@ class RecurrentEncoder(nn.Module):
                 self.backward_layers.append(make_layer(cell, size, width, *options))
             size = layer.output_size * self.num_directions
             # States are never missing.
-            cell = "gru" if observes else cell
+            cell = "gru" if decays else cell
         self.dropout = Dropout(dropout)
         self.output_size = size
 
-    def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
+    def forward(
+        self, x: Tensor, lengths: Lengths = None, *, padding_is_read: bool = True
+    ) -> Tensor:
         """Encode a padded batch.
 
         Parameters
@@ -141,6 +143,10 @@ class RecurrentEncoder(nn.Module):
 
         lengths : Tensor, ndarray, sequence of int or None, default=None
             Number of valid leading steps per sequence, in `[0, time]`. None: all are valid.
+
+        padding_is_read : bool, default=True
+            Whether the padding of the output is read. If not, it may hold anything, and without
+            gradients up to two passes over the data are saved.
 
         Returns
         -------
@@ -156,16 +162,19 @@ class RecurrentEncoder(nn.Module):
         valid = ValidSteps.of(lengths, x)
         if x.shape[0] == 0 or x.shape[1] == 0:
             return x.new_zeros(x.shape[0], x.shape[1], self.output_size)
-        output = valid.fill(x, 0.0)
+        # With gradients, what padding holds would go into those of the weights.
+        clears = padding_is_read or torch.is_grad_enabled()
+        reads_back = self.num_directions == 2
+        output = valid.fill(x, 0.0) if clears or reads_back else x
         for depth, layer in enumerate(self.layers):
             if depth:
                 output = self.dropout(output)
             forward, _ = layer(output)
-            if self.num_directions == 2:
+            if reads_back:
                 backward, _ = self.backward_layers[depth](valid.reverse(output))
                 forward = torch.cat([forward, valid.reverse(backward)], dim=2)
             output = forward
-        return valid.fill(output, 0.0)
+        return valid.fill(output, 0.0) if clears else output
 
     def advance(
         self, x: Tensor, state: EncoderState | None = None, lengths: Lengths = None

@@ -34,6 +34,7 @@ class TwinMixin(SktimeMixin, NetParamsMixin, AcceleratorMixin):
     _shared: ClassVar[tuple[str, ...]] = ("accelerator", "embedding", "pretrained")
     rnn_: Any
     missing: str
+    resume: bool | str
     time_channel: int | str | None
 
     def __init__(self) -> None:
@@ -44,7 +45,7 @@ class TwinMixin(SktimeMixin, NetParamsMixin, AcceleratorMixin):
     def _fit(self, X: Any, y: NDArray) -> TwinMixin:
         self.rnn_ = self._engine()
         try:
-            self.rnn_.fit(self._sequences(X), self._one_column_flat(y))
+            self.rnn_.fit(self._sequences(X), self._one_column_flat(y), resume=self.resume)
         finally:
             # After Ctrl-C the last whole epoch is kept, and the twin predicts from it as well.
             self._is_fitted = self.rnn_.__sklearn_is_fitted__()
@@ -56,6 +57,7 @@ class TwinMixin(SktimeMixin, NetParamsMixin, AcceleratorMixin):
     def _engine(self) -> Any:
         """The estimator that does the work, not fitted."""
         params = self.get_params(deep=False)
+        del params["resume"]
         split = params["validation_split"]
         if isinstance(split, tuple) and len(split) == 2:
             panel = self._internal_convert(split[0])  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -113,8 +114,9 @@ class RNNClassifier(TwinMixin, BaseClassifier):
     missing : {"error", "mask"}, default="error"
         What NaN inside a sequence is: an error, or a missing value. With ``"mask"`` the network
         reads every feature as three: its value, the last observed one where it is missing (its mean
-        before the first); whether it was observed; and the time since its last observation. Not
-        with `embedding_dim`. Read more in the :ref:`User Guide <irregular>`.
+        before the first, 0 with ``standardize=False``); whether it was observed; and the time since
+        its last observation. Not with `embedding_dim`. Read more in the
+        :ref:`User Guide <irregular>`.
 
     time_channel : int, str or None, default=None
         The dimension that holds the time stamp of every step, by position or name, for steps at
@@ -210,6 +212,15 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         Parameters with skorch's names, as ``optimizer__weight_decay``. `set_params` and searches
         accept them directly.
 
+    checkpoint_dir : str, path-like or None, default=None
+        Directory in which `fit` writes the training down after every epoch, to go on from there
+        after a kill or a power cut, see `resume`. Its files are removed when the fit ends. None
+        writes nothing.
+
+    resume : bool or "auto", default=False
+        Go on from the last whole epoch in `checkpoint_dir`, of a fit with the same parameters and
+        data. ``"auto"`` begins anew if there is none, where True raises.
+
     device : str, default="auto"
         Where to compute: ``"cpu"``, ``"cuda"``, ``"mps"``; ``"auto"`` takes CUDA when present.
 
@@ -271,7 +282,8 @@ class RNNClassifier(TwinMixin, BaseClassifier):
     Four of its parameters have no place here: `return_sequences` and `loss`, because sktime wants
     one target per series; `n_channels`, because a panel says how many features it has; and
     `warm_start`, because sktime resets an estimator before it fits. A single class in y is
-    answered by sktime without a network, so there is no `rnn_` then.
+    answered by sktime without a network, so there is no `rnn_` then. What scikit-learn's `fit` is
+    told by ``resume=`` is a parameter here, because sktime says what `fit` is called with.
 
     Examples
     --------
@@ -344,6 +356,8 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         label_smoothing: float = 0.0,
         callbacks: list | None = None,
         net_params: dict[str, Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        resume: bool | str = False,
         device: str = "auto",
         accelerator: Any = None,
         n_threads: int | str | None = "auto",
@@ -400,6 +414,8 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         self.label_smoothing = label_smoothing
         self.callbacks = callbacks
         self.net_params = net_params
+        self.checkpoint_dir = checkpoint_dir
+        self.resume = resume
         self.device = device
         self.accelerator = accelerator
         self.n_threads = n_threads

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -112,8 +113,9 @@ class RNNRegressor(TwinMixin, BaseRegressor):
     missing : {"error", "mask"}, default="error"
         What NaN inside a sequence is: an error, or a missing value. With ``"mask"`` the network
         reads every feature as three: its value, the last observed one where it is missing (its mean
-        before the first); whether it was observed; and the time since its last observation. Not
-        with `embedding_dim`. Read more in the :ref:`User Guide <irregular>`.
+        before the first, 0 with ``standardize=False``); whether it was observed; and the time since
+        its last observation. Not with `embedding_dim`. Read more in the
+        :ref:`User Guide <irregular>`.
 
     time_channel : int, str or None, default=None
         The dimension that holds the time stamp of every step, by position or name, for steps at
@@ -216,6 +218,15 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         Parameters with skorch's names, as ``optimizer__weight_decay``. `set_params` and searches
         accept them directly.
 
+    checkpoint_dir : str, path-like or None, default=None
+        Directory in which `fit` writes the training down after every epoch, to go on from there
+        after a kill or a power cut, see `resume`. Its files are removed when the fit ends. None
+        writes nothing.
+
+    resume : bool or "auto", default=False
+        Go on from the last whole epoch in `checkpoint_dir`, of a fit with the same parameters and
+        data. ``"auto"`` begins anew if there is none, where True raises.
+
     device : str, default="auto"
         Where to compute: ``"cpu"``, ``"cuda"``, ``"mps"``; ``"auto"`` takes CUDA when present.
 
@@ -270,7 +281,8 @@ class RNNRegressor(TwinMixin, BaseRegressor):
 
     Three of its parameters have no place here: `return_sequences`, because sktime wants one target
     per series; `n_channels`, because a panel says how many features it has; and `warm_start`,
-    because sktime resets an estimator before it fits.
+    because sktime resets an estimator before it fits. What scikit-learn's `fit` is told by
+    ``resume=`` is a parameter here, because sktime says what `fit` is called with.
 
     Examples
     --------
@@ -350,6 +362,8 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         calibrate: bool = True,
         callbacks: list | None = None,
         net_params: dict[str, Any] | None = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        resume: bool | str = False,
         device: str = "auto",
         accelerator: Any = None,
         n_threads: int | str | None = "auto",
@@ -408,6 +422,8 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         self.calibrate = calibrate
         self.callbacks = callbacks
         self.net_params = net_params
+        self.checkpoint_dir = checkpoint_dir
+        self.resume = resume
         self.device = device
         self.accelerator = accelerator
         self.n_threads = n_threads

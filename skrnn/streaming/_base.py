@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skrnn._numpy.carried import State, put, take
+from skrnn._numpy.checking import back_in_time, faults, wrong_ids
 from skrnn._numpy.heads import PathHead
 from skrnn._numpy.model import Model
 
-__all__ = ["Stream", "check_causal"]
-
-_FLOAT64 = np.dtype(np.float64)
+__all__ = ["Stream", "index_of_rows", "state_to_load"]
 
 Self = TypeVar("Self", bound="Stream")
 
@@ -31,6 +30,7 @@ class Stream:
             raise ValueError(f"n_streams must be at least 1, got {n_streams}.")
         self._n_streams = int(n_streams)
         self._all = np.arange(self._n_streams)
+        self._dtype = model.given_dtype
         self.reset()
 
     # -- what the user asks -------------------------------------------------------------------
@@ -69,7 +69,7 @@ class Stream:
             If shapes or values do not fit; no stream has moved then.
         """
         index = self._index(rows)
-        x = self._check(x, index)
+        x = self._read(x, index)
         if x.ndim == 2:
             self._advance(x, index)
         else:
@@ -97,6 +97,8 @@ class Stream:
         if index is None:
             self._states, self._head_state = fresh, head
             self._n_steps = np.zeros(n, dtype=np.int64)
+            # The first and the last time of each stream.
+            self._stamps = np.zeros((n, 2))
         else:
             self._put(fresh, head, index, np.zeros(n, dtype=np.int64))
         return self
@@ -131,20 +133,9 @@ class Stream:
             If the state is that of other weights, another number of streams, or no such state; the
             streams stay where they are then.
         """
-        known = self._known()
-        if set(state) != set(known):
-            odd = sorted(set(state) ^ set(known))
-            raise ValueError(
-                f"this is no state of these streams: {odd[0]!r} is "
-                f"{'missing' if odd[0] in known else 'unknown'}; pass what state_dict() gave."
-            )
-        if not np.array_equal(np.asarray(state["model"]), known["model"]):
-            raise ValueError(
-                "the state belongs to other weights; load it into a stream of the estimator it "
-                "came from."
-            )
-        loaded = {name: _like(state[name], known[name], name) for name in known}
+        loaded = state_to_load(state, self._known())
         self._n_steps = loaded["n_steps"]
+        self._stamps = loaded.get("times", self._stamps)
         parts = iter([loaded[name] for name in self._named()])
         self._states = [
             [tuple(next(parts) for _ in part) for part in states] for states in self._states
@@ -158,7 +149,7 @@ class Stream:
     def _step(self, x: Any, rows: Any, answer: Callable[[Any], NDArray[Any]]) -> NDArray[Any]:
         """Read a step, or several, and answer after each."""
         index = self._index(rows)
-        x = self._check(x, index)
+        x = self._read(x, index)
         if x.ndim == 2:
             self._advance(x, index)
             return answer(index)
@@ -190,7 +181,8 @@ class Stream:
         """All that the state of these streams consists of, by name."""
         digests = b"".join(network.digest[:8] for network in self._model.networks)
         model: NDArray[Any] = np.frombuffer(digests, dtype=np.uint8)
-        return {"model": model, "n_steps": self._n_steps, **self._named()}
+        times = {} if self._model.time_channel is None else {"times": self._stamps}
+        return {"model": model, "n_steps": self._n_steps, **times, **self._named()}
 
     def _advance(self, x: NDArray[Any], index: NDArray[np.intp] | None) -> None:
         networks = self._model.networks
@@ -258,35 +250,34 @@ class Stream:
     # -- checks -------------------------------------------------------------------------------
 
     def _index(self, rows: Any) -> NDArray[np.intp] | None:
-        if rows is None:
-            return None
-        index = np.asarray(rows)
-        n = self._n_streams
-        if index.dtype == bool:
-            if index.shape != (n,):
-                raise ValueError(f"rows is a mask of shape {index.shape}, expected {(n,)}.")
-            return np.flatnonzero(index)
-        index = np.atleast_1d(index)
-        if index.size == 0:
-            return np.zeros(0, dtype=np.intp)
-        if index.ndim != 1 or index.dtype.kind not in "iu":
-            raise ValueError(f"rows must hold numbers of streams or be a mask, got {rows!r}.")
-        wrong = index[(index < 0) | (index >= n)]
-        if wrong.size:
-            raise ValueError(f"rows names stream {wrong[0]}, but they are numbered 0 to {n - 1}.")
-        if len(np.unique(index)) < len(index):
-            raise ValueError(f"rows names a stream twice, got {rows!r}; pass its steps in turn.")
-        return index
+        return index_of_rows(rows, self._n_streams)
 
-    def _check(self, x: Any, index: NDArray[np.intp] | None) -> NDArray[Any]:
+    def _read(self, x: Any, index: NDArray[np.intp] | None) -> NDArray[Any]:
+        """Check steps, and count their times from the first step of each stream."""
+        steps, model = self._shaped(x, index), self._model
+        if model.vocabulary_size:
+            self._check_ids(steps, index, model.vocabulary_size)
+            return steps
+        stamps = self._stamps
+        if model.time_channel is not None and steps.size:
+            steps, stamps = self._timed(steps, index, model.time_channel)
+        # Streams of complete numbers take few calls: one stream has but a few per step.
+        if np.count_nonzero(np.isfinite(steps)) < steps.size:
+            wrong = faults(steps, model)
+            if wrong.any():
+                reason = "is infinite" if model.missing else "is NaN or infinite"
+                raise ValueError(self._place(wrong, index, reason))
+        self._stamps = stamps
+        return steps
+
+    def _shaped(self, x: Any, index: NDArray[np.intp] | None) -> NDArray[Any]:
         """Steps of shape (n_rows, n_features) or (n_rows, n_timesteps, n_features)."""
         model = self._model
         n_rows, n_features = self._n_streams if index is None else len(index), model.n_features
         steps = np.asarray(x)
-        dtype = _FLOAT64 if model.vocabulary_size else model.dtype
-        if steps.dtype != dtype:
+        if steps.dtype != self._dtype:
             with np.errstate(over="ignore"):
-                steps = steps.astype(dtype)
+                steps = steps.astype(self._dtype)
         if steps.ndim < 2 and steps.size == n_rows * n_features and 1 in (n_rows, n_features):
             steps = steps.reshape(n_rows, n_features)
         good = steps.ndim in (2, 3) and steps.shape[0] == n_rows and steps.shape[-1] == n_features
@@ -296,23 +287,51 @@ class Stream:
                 f"{n_features} features for each of {n_rows} streams; or "
                 f"{(n_rows, 'n_timesteps', n_features)} for several steps."
             )
-        finite = np.isfinite(steps)
-        if np.count_nonzero(finite) < steps.size:
-            raise ValueError(self._place(~finite, index, "is NaN or infinite"))
-        if model.vocabulary_size:
-            self._check_ids(steps, index, model.vocabulary_size)
         return steps
+
+    def _timed(
+        self, steps: NDArray[Any], index: NDArray[np.intp] | None, channel: int
+    ) -> tuple[NDArray[Any], NDArray[np.float64]]:
+        """Steps whose times are counted from the start of their stream, and the new stamps."""
+        which = self._all if index is None else index
+        times = steps[..., channel].reshape(len(which), -1)
+        unknown = np.zeros(steps.shape, dtype=bool)
+        unknown[..., channel] = ~np.isfinite(steps[..., channel])
+        if unknown.any():
+            raise ValueError(self._place(unknown, index, "is no time; every step needs one"))
+        first, last = np.where(self._n_steps[which] > 0, self._stamps[which].T, times[:, 0])
+        back = back_in_time(np.column_stack([last, times]))[:, 1:]
+        if back.any():
+            row, step = (int(i) for i in np.argwhere(back)[0])
+            before = last[row] if step == 0 else times[row, step - 1]
+            raise ValueError(
+                f"stream {which[row]} goes back in time from {before:g} to {times[row, step]:g}; "
+                "pass the steps of each stream in the order of time."
+            )
+        counted = steps.copy()
+        counted[..., channel] -= first.reshape(-1, *[1] * (steps.ndim - 2))
+        stamps = put((self._stamps,), which, (np.column_stack([first, times[:, -1]]),))[0]
+        with np.errstate(over="ignore"):
+            return counted.astype(self._model.dtype), stamps
 
     def _check_ids(
         self, ids: NDArray[Any], index: NDArray[np.intp] | None, vocabulary_size: int
     ) -> None:
-        wrong = (ids < 1) | (ids >= vocabulary_size) | (ids != np.floor(ids))
-        if wrong.any():
+        wrong = wrong_ids(ids, self._model, lowest=1)
+        if not wrong.any():
+            return
+        place = tuple(np.argwhere(wrong)[0])
+        if place[-1]:
             reason = (
-                f"is the token id {ids[wrong][0]:g}; ids of steps are whole numbers from 1 "
+                f"is the character id {ids[place]:g}; ids of characters are whole numbers from 0 "
+                f"(none) to {(self._model.character_vocabulary_size or 1) - 1}"
+            )
+        else:
+            reason = (
+                f"is the token id {ids[place]:g}; ids of steps are whole numbers from 1 "
                 f"(unknown) to {vocabulary_size - 1}, and 0 is padding, which is no step"
             )
-            raise ValueError(self._place(wrong, index, reason))
+        raise ValueError(self._place(wrong, index, reason))
 
     def _place(self, wrong: NDArray[np.bool_], index: Any, reason: str) -> str:
         row, *step, feature = (int(i) for i in np.argwhere(wrong)[0])
@@ -321,25 +340,58 @@ class Stream:
         return f"x at stream {stream}, {at}feature {feature} {reason}."
 
 
-def check_causal(spec: Mapping[str, Any]) -> None:
-    """Check that a network reads forward only and answers after every step.
+def index_of_rows(rows: Any, n_streams: int) -> NDArray[np.intp] | None:
+    """Numbers of the streams that are meant; None for all.
 
     Raises
     ------
     ValueError
-        If it does not; the message names what stands against it.
+        If `rows` is no list of different numbers of streams, and no mask.
     """
-    if spec["bidirectional"]:
+    if rows is None:
+        return None
+    index = np.asarray(rows)
+    if index.dtype == bool:
+        if index.shape != (n_streams,):
+            raise ValueError(f"rows is a mask of shape {index.shape}, expected {(n_streams,)}.")
+        return np.flatnonzero(index)
+    index = np.atleast_1d(index)
+    if index.size == 0:
+        return np.zeros(0, dtype=np.intp)
+    if index.ndim != 1 or index.dtype.kind not in "iu":
+        raise ValueError(f"rows must hold numbers of streams or be a mask, got {rows!r}.")
+    wrong = index[(index < 0) | (index >= n_streams)]
+    if wrong.size:
         raise ValueError(
-            "the network reads every sequence from its end as well and cannot answer while it is "
-            "running; fit with bidirectional=False ('auto' reads both ways for one answer per "
-            "sequence and for loss='crf')."
+            f"rows names stream {wrong[0]}, but they are numbered 0 to {n_streams - 1}."
         )
-    if spec["frontend"] is not None:
+    if len(np.unique(index)) < len(index):
+        raise ValueError(f"rows names a stream twice, got {rows!r}; pass its steps in turn.")
+    return index
+
+
+def state_to_load(
+    state: Mapping[str, Any], known: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Copies of the arrays of a state, which has to be like a known one.
+
+    Raises
+    ------
+    ValueError
+        If it is not, or belongs to another model.
+    """
+    if set(state) != set(known):
+        odd = sorted(set(state) ^ set(known))
         raise ValueError(
-            f"the front end {spec['frontend']!r} reads several steps at once and cannot answer "
-            "after each; fit with frontend=None."
+            f"this is no state of these streams: {odd[0]!r} is "
+            f"{'missing' if odd[0] in known else 'unknown'}; pass what state_dict() gave."
         )
+    if not np.array_equal(np.asarray(state["model"]), known["model"]):
+        raise ValueError(
+            "the state belongs to other weights; load it into a stream of the estimator it "
+            "came from."
+        )
+    return {name: _like(state[name], known[name], name) for name in known}
 
 
 def _like(given: Any, known: NDArray[Any], name: str) -> NDArray[Any]:
