@@ -408,6 +408,7 @@ class RecurrentEstimator(
             device=str(device),
             seed=seed,
             processes=processes_of(self.accelerator),
+            deterministic=self.deterministic,
             train_split=None,
             verbose=0,
             **self._net_options(),

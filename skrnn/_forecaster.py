@@ -235,6 +235,12 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         Mixed precision of the arithmetic. ``"fp16"`` needs CUDA. On a CPU ``"bf16"`` is used where
         it makes the training faster; elsewhere float32 is, with a warning.
 
+    deterministic : bool, default=False
+        Ask torch for operations that give the same bits in every run, with the same parameters,
+        data and machine: those of a GPU need not, with ``dropout`` in particular. Slower; an
+        operation without such a form is an error, and so is a time limit (`max_time`). On CUDA the
+        environment variable ``CUBLAS_WORKSPACE_CONFIG`` has to be ``:4096:8``.
+
     random_state : int, RandomState instance or None, default=None
         Decides weights, windows and dropout.
 
@@ -369,6 +375,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         n_threads: int | str | None = "auto",
         dtype: str = "float32",
         precision: str = "float32",
+        deterministic: bool = False,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -420,6 +427,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         self.n_threads = n_threads
         self.dtype = dtype
         self.precision = precision
+        self.deterministic = deterministic
         self.random_state = random_state
         self.verbose = verbose
         super().__init__()

@@ -223,6 +223,7 @@ class MembersMixin:
     gradient_clip_value: float | None
     tbptt_steps: int | None
     augmentation: Any
+    deterministic: bool
     freeze: Any
     _frozen: tuple[str, ...]
     _build_network: Any
@@ -244,6 +245,7 @@ class MembersMixin:
             if go_on:
                 net = copy.deepcopy(start)
                 net.processes = processes_of(self.accelerator)
+                net.deterministic = self.deterministic
                 freeze(net.module_, self._frozen)
                 net.adopt(
                     self.lr,

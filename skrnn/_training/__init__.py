@@ -29,7 +29,7 @@ from skrnn._training._state import (
     network_to_state,
     with_weights,
 )
-from skrnn._training._surroundings import own_surroundings
+from skrnn._training._surroundings import own_surroundings, repeatable
 from skrnn._training._threads import shared_cores
 
 __all__ = [
@@ -63,6 +63,7 @@ __all__ = [
     "own_randomness",
     "own_surroundings",
     "processes_of",
+    "repeatable",
     "resolve_device",
     "resolve_optimizer",
     "resolve_precision",

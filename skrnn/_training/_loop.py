@@ -30,6 +30,7 @@ from skrnn._training._precision import drop_slow_precision
 from skrnn._training._randomness import draw_differently
 from skrnn._training._snapshots import Checkpoint, Snapshots
 from skrnn._training._steps import Diverged
+from skrnn._training._surroundings import repeatable
 from skrnn._training._threads import own_threads, thread_callbacks
 
 
@@ -154,10 +155,12 @@ def train(
         epochs -= checkpoint.n_epochs
     _join_processes(net)
     n_local = net.processes.local_size
-    for callback in thread_callbacks(plan.n_threads, net.device, n_local):
+    n_threads = None if net.deterministic else plan.n_threads
+    for callback in thread_callbacks(n_threads, net.device, n_local):
         net.callbacks_.append(("threads", callback))
     try:
-        with kept_heap(net.device), own_threads(plan.n_threads, n_local):
+        mode = repeatable(net.deterministic, net.device)
+        with mode, kept_heap(net.device), own_threads(plan.n_threads, n_local):
             outcome = _run(net, (train_set, valid_set), epochs, budget)
         if best.seen_ < len(net.history) and _is_whole(net.history[-1], valid_set):
             # A callback ended the training before the weights of this epoch were kept.

@@ -26,6 +26,7 @@ from skrnn._training._memory import check_memory, run_in_parts, step_in_parts
 from skrnn._training._optimizers import optimizer_defaults, parameter_groups
 from skrnn._training._processes import Alone, is_frozen_norm
 from skrnn._training._steps import StepGuard, clear_gradients, learnable, need_not_wait
+from skrnn._training._surroundings import repeatable
 from skrnn._training._threads import shared_cores
 from skrnn._training._truncation import Chunk, ChunkBatches, advance, answer, backward_in_chunks
 from skrnn.nn import Head, SequenceHead, SequenceNetwork, length_mask
@@ -61,6 +62,9 @@ class SequenceNetMixin(EpochMixin):
     processes : Alone or None, default=None
         Those that train together. None is this one only.
 
+    deterministic : bool, default=False
+        Compute with operations that give the same bits in every run.
+
     **kwargs : dict
         skorch's own parameters.
     """
@@ -79,8 +83,10 @@ class SequenceNetMixin(EpochMixin):
         augmentation: Any = None,
         seed: int = 0,
         processes: Alone | None = None,
+        deterministic: bool = False,
         **kwargs: Any,
     ) -> None:
+        self.deterministic = deterministic
         self.processes = Alone() if processes is None else processes
         self.gradient_clip_value = gradient_clip_value
         self.autocast_dtype = autocast_dtype
@@ -331,7 +337,8 @@ class SequenceNetMixin(EpochMixin):
         plan = OrderedBatches(dataset, batch_size).plan()
         run = self._encode if encode else self.infer
         filling = Filling(self, batch_size, alone=len(plan) == 1)
-        with torch.inference_mode(), shared_cores():
+        own = repeatable(self.deterministic, self.device)
+        with own, torch.inference_mode(), shared_cores():
             batches = dataset.batches(filling.fill(indices, dataset.lengths) for indices in plan)
             for indices, (inputs, _) in zip(plan, batches, strict=True):
                 out = run_in_parts(self, run, inputs)[: len(indices)].to(place)
