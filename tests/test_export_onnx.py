@@ -29,7 +29,7 @@ def alternating(n: int) -> np.ndarray:
 
 def run(path: Path, X: list[np.ndarray], tokens: bool = False) -> np.ndarray:
     """What onnxruntime computes for sequences of different lengths; the padding is NaN."""
-    n_features = None if tokens else X[0].shape[1]
+    n_features = 1 if tokens else X[0].shape[1]
     spec = {"embedding_dim": 1 if tokens else None, "n_features": n_features}
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return session.run(None, inputs_of(X, {"spec": spec}))[0]
@@ -139,7 +139,7 @@ def test_without_onnxruntime_the_reference_computes(
 def test_f093_a_graph_that_differs_is_not_written(
     ragged: list, labels: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import skrnn.export._network_graph as graph
+    import skrnn.export._layers_graph as graph
 
     model = RNNClassifier(**TINY).fit(ragged, labels)
     wrong = {**graph.OPERATORS, "lstm": ("LSTM", (0, 1, 2, 3))}
@@ -164,9 +164,9 @@ def test_f093_what_cannot_be_written_is_named(
     own_head = RNNRegressor(loss=NormalHead, **TINY).fit(ragged, numbers)
     with pytest.raises(ValueError, match="loss=NormalHead is of your own"):
         to_onnx(own_head, path)
-    masked = RNNClassifier(missing="mask", **TINY).fit(ragged, labels)
-    with pytest.raises(ValueError, match="missing='mask' cannot be written as ONNX"):
-        to_onnx(masked, path)
+    several = RNNClassifier(cell=torch.nn.GRUCell, loss="crf", return_sequences=True, **TINY)
+    with pytest.raises(ValueError, match=r"ONNX: cell=GRUCell is .*; loss='crf' has no operator"):
+        to_onnx(several.fit(ragged, step_labels), path)
     assert not list(tmp_path.iterdir())
 
 

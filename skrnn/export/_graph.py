@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,16 +17,21 @@ OPSET, IR_VERSION = 17, 8
 FLOAT, INT = np.float32, np.int64
 
 
+#: Writes one step of a loop: what is carried on, and what is made.
+Step: TypeAlias = Callable[["Graph", list[str], list[str]], tuple[list[str], list[str]]]
+
+
 class Graph:
     """Nodes and constants of a graph, in the order of their computation."""
 
-    def __init__(self) -> None:
+    def __init__(self, numbers: Iterator[int] | None = None) -> None:
         from onnx import helper, numpy_helper
 
         self._helper, self._to_tensor = helper, numpy_helper.from_array
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
-        self._n_names = 0
+        # The bodies of loops share the numbers: a name must not occur twice.
+        self._numbers = itertools.count(1) if numbers is None else numbers
 
     def constant(self, value: Any, dtype: Any = FLOAT) -> str:
         """Add a constant and name it."""
@@ -42,13 +49,53 @@ class Graph:
         self.nodes.append(self._helper.make_node(op, list(inputs), [name], **attributes))
         return name
 
-    def scan(self, body: Any, start: str, *inputs: str) -> str:
-        """Add a loop over the first axis of its inputs, and name what it makes of each step."""
-        after, made = self._new("after"), self._new("scan")
-        options = {"body": body, "num_scan_inputs": len(inputs)}
-        node = self._helper.make_node("Scan", [start, *inputs], [after, made], **options)
+    def scan(self, step: Step, starts: list[str], inputs: list[str]) -> list[str]:
+        """Add a loop over the first axis of its inputs, all of floats.
+
+        Parameters
+        ----------
+        step : callable
+            Called with the graph of the body, the names of what is carried and of one step of the
+            inputs. It writes the body and names what is carried on, and what is made of the step.
+
+        starts : list of str
+            What is carried, before the first step.
+
+        inputs : list of str
+            What the loop runs over.
+
+        Returns
+        -------
+        made : list of str
+            What was made of all steps.
+        """
+        body = Graph(self._numbers)
+        carried, here = [body._new("h") for _ in starts], [body._new("x") for _ in inputs]
+        later, made = step(body, carried, here)
+        # An output of a body has a name of its own.
+        made = [body.add("Identity", one) for one in made]
+        kind = self._helper.np_dtype_to_tensor_dtype(np.dtype(FLOAT))
+
+        def values(names: list[str]) -> list[Any]:
+            return [self._helper.make_tensor_value_info(name, kind, None) for name in names]
+
+        inside = self._helper.make_graph(
+            body.nodes,
+            "step",
+            values([*carried, *here]),
+            values([*later, *made]),
+            body.constants,
+        )
+        after, all_made = [self._new("after") for _ in starts], [self._new("scan") for _ in made]
+        options: dict[str, Any] = {"body": inside, "num_scan_inputs": len(inputs)}
+        node = self._helper.make_node("Scan", [*starts, *inputs], [*after, *all_made], **options)
         self.nodes.append(node)
-        return made
+        return all_made
+
+    def zeros(self, n_rows: str, size: int) -> str:
+        """Add zeros of shape (n_rows, size)."""
+        shape = self.joined([n_rows, self.integers(size)], axis=0)
+        return self.add("Expand", self.constant(0.0), shape)
 
     def linear(self, x: str, weight: NDArray[Any], bias: NDArray[Any] | None = None) -> str:
         """Add a linear map; `weight` has a row per output, as in torch."""
@@ -92,5 +139,4 @@ class Graph:
         return model
 
     def _new(self, stem: str) -> str:
-        self._n_names += 1
-        return f"{stem}_{self._n_names}"
+        return f"{stem}_{next(self._numbers)}"

@@ -32,7 +32,7 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     Parameters
     ----------
     estimator : RNNClassifier or RNNRegressor
-        Fitted, of built-in cells and losses other than ``"crf"``.
+        Fitted, of built-in cells, front ends and losses other than ``"crf"``.
 
     path : str or path-like
         The file. One that exists is replaced.
@@ -62,8 +62,11 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
     Notes
     -----
     The graph has the inputs ``X``, float32 of shape (batch, time, n_features) or with token ids
-    int64 of shape (batch, time), and ``lengths``, int64 of shape (batch,): the number of steps of
-    each sequence. What lies behind them changes nothing. Its output is ``probabilities``, in the
+    int64 of shape (batch, time), with those of characters (batch, time, 1 + n_characters), and
+    ``lengths``, int64 of shape (batch,): the number of steps of each sequence. What lies behind
+    them changes nothing. With ``missing="mask"`` NaN is a missing value. The feature that
+    `time_channel` names holds times as in the estimator; float32 cannot tell large ones apart, so
+    count them from the first step of each sequence. Its output is ``probabilities``, in the
     order of ``classes_`` that the metadata of the file hold as JSON, or ``prediction``. With
     ``return_sequences=True`` the output is per step and the one at padding means nothing.
     Computations are in float32.
@@ -93,10 +96,6 @@ def to_onnx(estimator: Any, path: str | os.PathLike[str]) -> None:
 
     check_built_in(estimator, "be written as ONNX", REFUSED)
     options = options_of(estimator)
-    for name in ("missing", "time_channel", "character_encoder"):
-        value = options["spec"][name]
-        if value is not None:
-            raise ValueError(f"{name}={value!r} cannot be written as ONNX yet; use to_numpy.")
     _check_installed()
     model = _model(options, arrays_of(estimator))
     verify(model, estimator, options)
@@ -115,7 +114,8 @@ def _model(options: Mapping[str, Any], arrays: Weights) -> Any:
 
     spec, graph = options["spec"], Graph()
     tokens = spec["embedding_dim"] is not None
-    shape = ["batch", "time"] if tokens else ["batch", "time", spec["n_features"]]
+    lone = tokens and spec["n_features"] == 1
+    shape = ["batch", "time"] if lone else ["batch", "time", spec["n_features"]]
     kind = TensorProto.INT64 if tokens else TensorProto.FLOAT
     inputs = [
         helper.make_tensor_value_info("X", kind, shape),

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 __all__ = ["verify"]
 
 TOLERANCE = 1e-5
-# Lengths of the sequences of the batches that are compared.
+# Lengths of the sequences of the batches that are compared, and how many values have a gap.
 BATCHES = ([1], [4, 4, 4], [9, 1, 6, 3, 9])
+SHARE_MISSING = 0.3
 
 Run = Callable[[dict[str, NDArray[Any]]], NDArray[Any]]
 
@@ -49,7 +50,8 @@ def inputs_of(sequences: list[NDArray[Any]], options: Mapping[str, Any]) -> dict
     if spec["embedding_dim"] is None:
         X = np.full((len(sequences), lengths.max(), spec["n_features"]), np.nan, dtype=np.float32)
     else:
-        X = np.zeros((len(sequences), lengths.max()), dtype=np.int64)
+        ids = () if spec["n_features"] == 1 else (spec["n_features"],)
+        X = np.zeros((len(sequences), lengths.max(), *ids), dtype=np.int64)
     for row, x in zip(X, sequences, strict=True):
         row[: len(x)] = x
     return {"X": X, "lengths": lengths}
@@ -61,10 +63,28 @@ def _random(
     """A sequence like those of the training."""
     spec = options["spec"]
     if spec["embedding_dim"] is not None:
-        return rng.integers(1, spec["vocabulary_size"], size=n)
-    scaler = estimator.net_.module_.scaler
-    mean, scale = (part.detach().cpu().numpy() for part in (scaler.mean, scaler.scale))
-    return (mean + scale * rng.normal(size=(n, spec["n_features"]))).astype(np.float32)
+        return _random_words(spec, n, rng)
+    module = estimator.net_.module_
+    mean, scale = (
+        part.detach().cpu().numpy() for part in (module.scaler.mean, module.scaler.scale)
+    )
+    x = (mean + scale * rng.normal(size=(n, spec["n_features"]))).astype(np.float32)
+    if spec["missing"] is not None:
+        x[rng.random(x.shape) < SHARE_MISSING] = np.nan
+    if spec["time_channel"] is not None:
+        unit = float(module.irregular.time_scale.mean())
+        x[:, spec["time_channel"]] = (unit * rng.exponential(size=n)).cumsum()
+    return x
+
+
+def _random_words(spec: Mapping[str, Any], n: int, rng: np.random.Generator) -> NDArray[Any]:
+    words = rng.integers(1, spec["vocabulary_size"], size=n)
+    if spec["character_encoder"] is None:
+        return words
+    width = spec["n_features"] - 1
+    characters = rng.integers(1, spec["character_vocabulary_size"], size=(n, width))
+    ended = np.arange(width) >= rng.integers(0, width + 1, size=n)[:, None]
+    return np.column_stack([words, np.where(ended, 0, characters)])
 
 
 def _expected(
