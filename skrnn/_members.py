@@ -28,7 +28,7 @@ from skrnn._training import (
     resolve_device,
     train,
 )
-from skrnn._transfer import as_prefixes, freeze
+from skrnn._transfer import freeze
 from skrnn.nn import SequenceHead, generator_of_thread
 
 # Seconds after which the main thread looks whether it was interrupted.
@@ -237,8 +237,6 @@ class MembersMixin:
         To go on is to keep the state of the optimizer as well.
         """
         device = resolve_device(self.device, self.accelerator)
-
-        self._frozen = as_prefixes(self.freeze)
         numbers = itertools.count()
 
         def make(seed: int, start: Any) -> Any:

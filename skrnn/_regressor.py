@@ -246,8 +246,9 @@ class RNNRegressor(EstimatorStreamMixin[RegressorStream], RegressorMixin, Recurr
     early_stopping : bool or "auto", default="auto"
         Hold out a validation part, stop when its loss stops falling and return to the best
         weights. ``"auto"`` does so from 500 samples on, or when `validation_split` is given: in
-        smaller data every sample is worth more as training data. False trains all epochs and keeps
-        the last weights.
+        smaller data every sample is worth more as training data. From 50 samples on it looks for
+        the epoch to stop after instead, see Notes. False trains all epochs and keeps the last
+        weights.
 
     validation_fraction : float, default=0.1
         Share of the samples in the validation part. Values in ``(0, 1)``.
@@ -391,6 +392,14 @@ class RNNRegressor(EstimatorStreamMixin[RegressorStream], RegressorMixin, Recurr
     pooled over all steps, which trains more easily than the last state alone [2]_. Results do not
     depend on padding or on the other sequences of a batch. Computations are in float32 unless
     `dtype` says otherwise, results are float64.
+
+    With ``early_stopping="auto"``, 50 to 499 samples and one answer per sequence, networks are
+    trained first without one fifth of the samples and without another, and predict it after every
+    epoch. If the loss of these samples, averaged over five epochs, is higher at the end than at its
+    lowest by more than a standard error of the difference, as it is where there is more noise than
+    pattern, the training on all samples ends after the epoch of the lowest, on the same schedule.
+    That takes up to 2.6 times as long. Later fits of a warm start do not, nor those with
+    `max_time`.
 
     Calibrated quantiles add to the predicted ``q(x)`` of level ``a`` the ``a``-quantile of
     ``y - q(x)`` over the validation part, rounded outwards; intervals are pairs of them and cover
@@ -759,6 +768,10 @@ class RNNRegressor(EstimatorStreamMixin[RegressorStream], RegressorMixin, Recurr
             true = self._true_steps(X, y)
             return float(sequence_r2_score(true, self.predict(X), sample_weight=sample_weight))
         return super().score(X, y, sample_weight=sample_weight)
+
+    def _is_stopped_early(self) -> bool:
+        auto = self.early_stopping == "auto"
+        return auto and not self.return_sequences and self.max_time is None
 
     # -- what the base asks for ---------------------------------------------------------------
 

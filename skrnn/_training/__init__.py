@@ -4,6 +4,7 @@ from skrnn._training._attention import attention_weights
 from skrnn._training._batches import DealtBatches, OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import BestWeights, ScikitLearnBridge, StopTraining
 from skrnn._training._checkpoints import Checkpoints, MemberCheckpoints, digest_of
+from skrnn._training._enough import RowLosses, enough_epochs
 from skrnn._training._holdout import split_holdout
 from skrnn._training._irregular import learn_times
 from skrnn._training._loop import Outcome, TrainingPlan, train
@@ -42,6 +43,7 @@ __all__ = [
     "MemberCheckpoints",
     "OrderedBatches",
     "Outcome",
+    "RowLosses",
     "ScikitLearnBridge",
     "SequenceDataset",
     "SequenceNetClassifier",
@@ -55,6 +57,7 @@ __all__ = [
     "building",
     "device_or_cpu",
     "digest_of",
+    "enough_epochs",
     "home_of",
     "learn_times",
     "network_from_state",

@@ -75,6 +75,9 @@ class TrainingPlan:
 
     checkpoints : MemberCheckpoints or None
         Where the training is written down, and what it goes on from.
+
+    enough : int or None
+        Epochs after which to stop, on a schedule that is made for all of them.
     """
 
     lr_schedule: Any = "cosine"
@@ -89,6 +92,7 @@ class TrainingPlan:
     n_threads: int | str | None = None
     extra: list[Any] = field(default_factory=list)
     checkpoints: Snapshots | None = None
+    enough: int | None = None
 
 
 @dataclass
@@ -149,6 +153,7 @@ def train(
     schedule = _schedule(plan, budget, valid_set is not None)
     average = average_of_weights(plan.weight_averaging, plan.weight_averaging_params, net)
     net.callbacks_ = _in_order(usual, schedule, budget, best, plan, average)
+    epochs = epochs if plan.enough is None else min(epochs, plan.enough)
     checkpoint = None if plan.checkpoints is None else Checkpoint(plan.checkpoints)
     if checkpoint is not None:
         net.callbacks_.append(("checkpoint", checkpoint))

@@ -227,6 +227,10 @@ class SequenceNetMixin(EpochMixin):
             return loss.mean()
         return (loss * weight).sum() / weight.sum().clamp_min(torch.finfo(loss.dtype).tiny)
 
+    def losses_of(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
+        """Loss of each sample."""
+        return _loss_of_answers(self.module_.head, y_pred, y_true.to(self.device)).detach()
+
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
     ) -> None:

@@ -181,7 +181,8 @@ class RNNRegressor(TwinMixin, BaseRegressor):
 
     early_stopping : bool or "auto", default="auto"
         Hold out a validation part, stop when its loss stops falling and return to the best
-        weights. ``"auto"`` does so from 500 samples on, or when `validation_split` is given.
+        weights. ``"auto"`` does so from 500 samples on, or when `validation_split` is given; from
+        50 samples on it looks for the epoch to stop after, as in :class:`skrnn.RNNRegressor`.
 
     validation_fraction : float, default=0.1
         Share of the samples in the validation part. Values in ``(0, 1)``.
