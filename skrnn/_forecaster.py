@@ -22,10 +22,10 @@ from skrnn._forecasting._history import History
 from skrnn._forecasting._inputs import Inputs
 from skrnn._forecasting._model import ForecastModel
 from skrnn._forecasting._panel import Panel, panel_frame, panel_index, read_panel
+from skrnn._forecasting._record import Record
 from skrnn._forecasting._setup import (
     COUNT_LOSSES,
     FORECASTER_CONSTRAINTS,
-    POINT_LOSSES,
     check_complete,
     check_counts,
     check_levels,
@@ -37,10 +37,12 @@ from skrnn._forecasting._setup import (
     warn_of_other_season,
 )
 from skrnn._forecasting._stamps import stamp_text
+from skrnn._forecasting._start import beginning_of, steps_ahead
 from skrnn._parameters import PREFIXES, AcceleratorMixin, NetParamsMixin
 from skrnn._sktime import SktimeMixin
 from skrnn._training import processes_of
 from skrnn.nn import DEFAULT_QUANTILES
+from skrnn.streaming import ForecasterStream
 
 _INNER_TYPES = ["pd.DataFrame", "pd-multiindex", "pd_multiindex_hier"]
 
@@ -323,6 +325,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
     # The history is kept here, on the clock of the data; sktime need not keep another copy.
     _config: ClassVar[dict[str, Any]] = {"remember_data": False}
     _fh_in_fit = False
+    _record: Record | None = None
 
     def __init__(
         self,
@@ -433,6 +436,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         super().__init__()
         # sktime looks for these although it was told not to remember data.
         self._y, self._X = None, None
+        self._record = None
 
     # -- fitting ------------------------------------------------------------------------------
 
@@ -514,27 +518,63 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
     ) -> RNNForecaster:
         # Without training every process is on its own, as in `predict`.
         with processes_of(self.accelerator if update_params else None).together():
-            clock = self._history.panel.clock
+            clock = self._seen().recent.panel.clock
             try:
-                history = self._history.extend(self._read(y, clock), X, self.gaps)
-                history.inputs.warn_of_unseen(X, history.inputs.columns)
-                panel, model = history.panel, self.model_.copy(self.accelerator)
-                if update_params:
-                    seed = agreed_seed(history, self.get_params(deep=False))
-                    model.update(panel, history.arrays(), seed)
-                elif panel.n_series > len(model.least):
-                    model.know(panel)
-                self._history = history
-                self._conclude("model_", model)
+                newer = self._read(y, clock)
+                record = None if update_params else self._seen().extend(newer, X, self.gaps)
+                history = self._whole().extend(newer, X, self.gaps) if record is None else None
+                self.model_.inputs.warn_of_unseen(X, self.model_.inputs.columns)
+                if history is None:
+                    self._record, self.interrupted_ = record, False
+                else:
+                    self._update_whole(history, update_params)
             finally:
                 # sktime has moved the cutoff to the end of the new data, whatever comes of them.
-                self._set_cutoff(clock.stamps(self._history.panel.last_ticks.max(keepdims=True)))
+                last = self._seen().recent.panel.last_ticks.max(keepdims=True)
+                self._set_cutoff(clock.stamps(last))
         return self
+
+    def _update_whole(self, history: History, update_params: bool) -> None:
+        """Go on with a longer history, of which all has to be looked at again."""
+        panel, model = history.panel, self.model_.copy(self.accelerator)
+        if update_params:
+            seed = agreed_seed(history, self.get_params(deep=False))
+            model.update(panel, history.arrays(), seed)
+        elif panel.n_series > len(model.least):
+            model.know(panel)
+        self._history = history
+        self._conclude("model_", model)
+
+    def _seen(self) -> Record:
+        """All that was observed, with what a forecast reads at hand."""
+        record = self._record
+        if record is None:
+            model = self.model_
+            record = Record.of(self._history, model.window_length, model.transform)
+            self._record = record
+        return record
+
+    def _whole(self) -> History:
+        """All that was observed, in one piece."""
+        record = self._seen()
+        if record.updated:
+            # Whoever looks in between finds the same, and joins it as well.
+            self._history, self._record = record.whole(), None
+        return self._history
+
+    def _state_to_store(self) -> dict[str, Any]:
+        if self._record is not None:
+            self._whole()
+        state = super()._state_to_store()
+        state.pop("_record", None)
+        return state
 
     def _conclude(self, name: str, model: ForecastModel) -> None:
         """Keep a model; after Ctrl-C the last whole epoch is kept, and the interrupt goes on."""
         interrupt, model.interrupted = model.interrupted, None
         self.interrupted_ = interrupt is not None
+        # It belongs to the history and the scales from before.
+        self._record = None
         if interrupt is None or model.nets:
             setattr(self, name, model)
         if interrupt is not None:
@@ -581,7 +621,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
     # -- forecasting --------------------------------------------------------------------------
 
     def _predict(self, fh: Any, X: pd.DataFrame | None) -> pd.DataFrame:
-        ticks = self._ticks(fh, self._history.panel)
+        ticks = self._ticks(fh, self._seen().recent.panel)
         steps = self._forecast(ticks, X, np.empty(0))
         return self._frame(steps.point, ticks, None)
 
@@ -654,18 +694,14 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
     def _predict_quantiles(
         self, fh: Any, X: pd.DataFrame | None, alpha: Sequence[float]
     ) -> pd.DataFrame:
-        if self.loss in POINT_LOSSES and self.model_.calibration is None:
-            raise ValueError(
-                f"loss={self.loss!r} learns no distribution; fit with calibrate=True, or with "
-                "loss='quantile'."
-            )
-        ticks = self._ticks(fh, self._history.panel)
+        self.model_.learned.check_spread()
+        ticks = self._ticks(fh, self._seen().recent.panel)
         steps = self._forecast(ticks, X, np.asarray(alpha, dtype=float))
         columns = pd.MultiIndex.from_product([self._get_varnames(), alpha])
         return self._frame(steps.quantiles, ticks, columns)
 
     def _frame(self, values: NDArray, ticks: NDArray, columns: Any) -> pd.DataFrame:
-        panel = self._history.panel
+        panel = self._seen().recent.panel
         flat = values.reshape(len(values) * len(ticks), -1)
         frame = panel_frame(flat, [ticks] * panel.n_series, panel, columns)
         # Series that came with an update are last in the history, not by their keys.
@@ -673,26 +709,28 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
 
     def _forecast(self, ticks: NDArray, X: pd.DataFrame | None, alpha: NDArray) -> Steps:
         """Forecasts at ticks in the past and in the future of the history."""
-        history, model = self._history, self.model_
-        panel = history.panel
+        record, model = self._seen(), self.model_
+        history, panel = record.recent, record.recent.panel
         steps = Steps(
             np.full((panel.n_series, len(ticks), panel.n_columns), np.nan),
             np.full((panel.n_series, len(ticks), panel.n_columns, len(alpha)), np.nan),
         )
         # Series may end at different times: each is forecast from its own end.
         ahead = ticks - panel.last_ticks[:, None]
-        if (ticks < panel.first_ticks.min()).any():
-            first = panel.clock.stamps(panel.first_ticks.min(keepdims=True))[0]
-            raise ValueError(f"fh asks for steps before the data begin, at {stamp_text(first)}.")
         if (ahead <= 0).any():
-            steps = forecast_within(model, panel, history.arrays(), ticks, alpha)
+            whole = self._whole()
+            first = whole.panel.first_ticks.min(keepdims=True)
+            if (ticks < first).any():
+                begin = stamp_text(panel.clock.stamps(first)[0])
+                raise ValueError(f"fh asks for steps before the data begin, at {begin}.")
+            steps = forecast_within(model, whole.panel, whole.arrays(), ticks, alpha)
         n_steps = int(ahead.max(initial=0))
         if n_steps > 0:
             model.inputs.check_future(X, self._future_rows(ahead))
             model.inputs.warn_of_unseen(X, model.inputs.known)
             future = model.inputs.read(X, panel.clock, past=False)
             features = history.arrays_ahead(spans_ahead(model, panel, n_steps), future)
-            found = forecast_ahead(model, panel, features, n_steps, alpha)
+            found = forecast_ahead(model, panel, features, n_steps, alpha, record.earlier)
             series, at = np.nonzero(ahead > 0)
             steps.point[series, at] = found.point[series, ahead[series, at] - 1]
             steps.quantiles[series, at] = found.quantiles[series, ahead[series, at] - 1]
@@ -700,7 +738,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
 
     def _future_rows(self, ahead: NDArray) -> pd.Index:
         """Rows of X that a forecast of these steps needs: beyond the horizon all in between."""
-        panel = self._history.panel
+        panel = self._seen().recent.panel
         rolled = ahead.max(initial=0) > self.model_.horizon
         after = np.flatnonzero(ahead.max(axis=1) > 0)
         needed = [
@@ -743,7 +781,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
             If no horizon was given, here or in `fit`.
         """
         self.check_is_fitted()
-        panel = self._history.panel
+        panel = self._seen().recent.panel
         given = self._fh if fh is None else fh
         if given is None:
             raise ValueError("future_frame needs fh: none was given here, and none in fit.")
@@ -754,6 +792,40 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
             raise ValueError("future_frame needs steps after the end of the data, got none.")
         frame = pd.DataFrame(index=self._future_rows(ahead), columns=self.model_.inputs.known)
         return frame if frame.index.is_monotonic_increasing else frame.sort_index()
+
+    def stream(self, fh: Any = None) -> ForecasterStream:
+        """Forecast after every step of running series, in constant time and memory per step.
+
+        Read more in the :ref:`User Guide <streaming_forecasts>`.
+
+        Parameters
+        ----------
+        fh : int, list of int, ForecastingHorizon or None, default=None
+            Steps to forecast, counted from the newest step of each series. None takes those of
+            `fit`, and without them all of the horizon.
+
+        Returns
+        -------
+        stream : skrnn.streaming.ForecasterStream
+            It begins where the series end. Its ``step`` reads the next step of each series and
+            gives what `predict` gives after ``update(..., update_params=False)``. It keeps the
+            weights of now, whatever becomes of the forecaster.
+
+        Raises
+        ------
+        NotFittedError
+            If the forecaster is not fitted.
+
+        ValueError
+            If `fh` holds anything but numbers of steps from 1 on.
+        """
+        self.check_is_fitted()
+        fh = self._fh if fh is None else fh
+        if fh is not None and not isinstance(fh, ForecastingHorizon):
+            fh = ForecastingHorizon(fh)
+        steps = steps_ahead(fh, self.model_.horizon)
+        missing = self.missing == "mask"
+        return ForecasterStream(beginning_of(self._seen(), self.model_, steps, missing))
 
     # -- what the fit was like ----------------------------------------------------------------
 
@@ -808,7 +880,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
             raise ValueError("y has no time index; pass a Series or DataFrame, here and to fit.")
         index = y.index
         times = index.get_level_values(-1)
-        panel = self._history.panel
+        panel = self._seen().recent.panel
         # A fold from the middle of the data also leaves a gap in what was trained on.
         with explained(y):
             ticks = panel.clock.ticks(times)
@@ -828,7 +900,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         return -float(mean_absolute_error(y[known], forecast[known]))
 
     def _has_seen(self, index: pd.Index) -> bool:
-        panel = self._history.panel
+        panel = self._whole().panel
         ticks = [panel.ticks(i) for i in range(panel.n_series)]
         return bool(index.isin(panel_index(ticks, panel)).all())
 

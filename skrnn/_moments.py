@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Standard deviations below this share of the largest value are rounding noise of a constant.
+# Standard deviations below this share of the mean are rounding noise of a constant.
 CONSTANT = 10 * np.finfo(np.float64).eps
 # Values read at a time when moments are computed: few enough to stay in the cache.
 _BLOCK = 2**15
-# Numbers in a row that are compared together.
-_ROW = 512
 
 
 def weighted_moments(
@@ -37,9 +36,7 @@ def moments_of_blocks(
     total: Any = 0.0
     mean: Any = 0.0
     squares: Any = 0.0
-    largest: Any = 0.0
     for rows, weight in _short_blocks(blocks):
-        largest = np.maximum(largest, _largest(rows))
         here, mean_here, squares_here = _moments_of_rows(rows, weight)
         if not np.any(here):
             continue
@@ -50,18 +47,19 @@ def moments_of_blocks(
         mean = mean + away * (here / counted)
         squares = squares + squares_here + away**2 * (before * here / counted)
     scale = np.sqrt(squares / np.where(total > 0, total, 1.0))
-    return mean, np.where(scale > CONSTANT * largest, scale, 0.0)
+    return mean, np.where(scale > CONSTANT * np.abs(mean), scale, 0.0)
 
 
 def _moments_of_rows(rows: NDArray, weight: NDArray) -> tuple[Any, NDArray, NDArray]:
     """Total weight, weighted mean and sum of squares around it of the columns of a few rows."""
     # A product sums the rows of a few columns ten times faster than numpy's sum over an axis.
     exact = rows.astype(np.float64)
+    here: Any = weight @ _ones(len(weight))
+    mean = weight @ exact / (here if here > 0 else 1.0)
+    # One missing value is enough to show in the mean of its column.
+    if not np.isnan(mean).any():
+        return here, mean, weight @ np.square(np.subtract(exact, mean, out=exact), out=exact)
     missing = np.isnan(exact)
-    if not missing.any():
-        here = weight.sum()
-        mean = weight @ exact / (here if here > 0 else 1.0)
-        return here, mean, weight @ (exact - mean) ** 2
     here = weight @ ~missing
     mean = weight @ np.where(missing, 0.0, exact) / np.where(here > 0, here, 1.0)
     return here, mean, weight @ np.where(missing, 0.0, exact - mean) ** 2
@@ -74,18 +72,12 @@ def _short_blocks(
         size = max(_BLOCK // values.shape[1], 1)
         for i in range(0, len(values), size):
             rows = values[i : i + size]
-            own = np.ones(len(rows)) if weight is None else weight[i : i + size]
+            own = _ones(len(rows)) if weight is None else weight[i : i + size]
             yield rows, own.astype(np.float64, copy=False)
 
 
-def _largest(values: NDArray) -> NDArray:
-    """Largest absolute value of every column, of those that are not missing."""
-    values = np.abs(values)
-    if np.isnan(values.max(initial=0)):
-        values = np.where(np.isnan(values), 0, values)
-    n_rows, n_columns = values.shape
-    # Long rows are compared many numbers at a time, rows of a few columns one by one.
-    beside = max(min(n_rows, _ROW // max(n_columns, 1)), 1)
-    even = n_rows // beside * beside
-    wide = values[:even].reshape(-1, beside * n_columns).max(axis=0).reshape(beside, n_columns)
-    return np.concatenate([wide, values[even:]]).max(axis=0)
+@lru_cache(maxsize=4)
+def _ones(n: int) -> NDArray[np.float64]:
+    ones = np.ones(n)
+    ones.flags.writeable = False
+    return ones

@@ -120,3 +120,13 @@ def test_readme_listing_runs(
 def test_readme_has_two_commands() -> None:
     commands = re.findall(r"^<!-- command: (\w+) -->$", README, re.M)
     assert commands == ["quickstart", "tests"]
+
+
+def test_a_fit_loads_no_compiler():
+    # It takes a second or two, in every process of a search anew, and nothing here is compiled.
+    code = (
+        "import sys; from skrnn import RNNClassifier; X, y = [[1.0, 2.0], [3.0]] * 4, [0, 1] * 4; "
+        "RNNClassifier(max_epochs=2, hidden_size=4).fit(X, y).predict(X); "
+        "print('torch._dynamo' in sys.modules)"
+    )
+    assert in_new_process(code).stdout.strip() == "False"

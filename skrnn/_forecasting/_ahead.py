@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skrnn._forecasting._calibration import in_order
 from skrnn._forecasting._dataset import Buffers, Origins, WindowDataset
+from skrnn._forecasting._learned import Windows
 from skrnn._forecasting._model import Covariates, ForecastModel
-from skrnn._forecasting._net import Windows
 from skrnn._forecasting._panel import Panel
+from skrnn._forecasting._rolling import Ends, Steps, roll
+from skrnn._forecasting._transform import SeriesTransform
+
+__all__ = ["Steps", "ends_of", "forecast_ahead", "forecast_within", "spans_ahead"]
 
 # Windows that are forecast before their inputs are forgotten.
 CHUNK = 8192
 
 
-@dataclass(frozen=True)
-class Steps:
-    """Forecasts of all series for some steps each.
-
-    Parameters
-    ----------
-    point : ndarray of shape (n_series, n_steps, n_columns)
-        Point forecasts.
-
-    quantiles : ndarray of shape (n_series, n_steps, n_columns, n_alpha)
-        Quantiles.
-    """
-
-    point: NDArray[np.float64]
-    quantiles: NDArray[np.float64]
-
-
 def forecast_ahead(
-    model: ForecastModel, panel: Panel, covariates: Covariates, n_steps: int, alpha: NDArray
+    model: ForecastModel,
+    panel: Panel,
+    covariates: Covariates,
+    n_steps: int,
+    alpha: NDArray,
+    earlier: Callable[[int, int], float] | None = None,
 ) -> Steps:
-    """Forecast the steps that follow the end of each series.
-
-    Beyond the horizon of the model the forecasts so far are taken for what happened and the next
-    horizon is forecast from there; the spread of its start is added to its own, as those of
-    independent errors add up.
+    """Forecast the steps that follow the end of each series, as :func:`roll` does.
 
     Parameters
     ----------
@@ -62,25 +50,53 @@ def forecast_ahead(
     alpha : ndarray of shape (n_alpha,)
         Levels of the quantiles.
 
+    earlier : callable or None, default=None
+        As :func:`ends_of` takes it.
+
     Returns
     -------
     steps : Steps
         In the units of the series.
     """
-    n_columns = panel.n_columns
+    ends = ends_of(model, panel, covariates, earlier)
+    return roll(model.learned, model.networks, ends, n_steps, alpha)
+
+
+def ends_of(
+    model: ForecastModel,
+    panel: Panel,
+    covariates: Covariates,
+    earlier: Callable[[int, int], float] | None = None,
+) -> Ends:
+    """Ends of all series of a panel.
+
+    Parameters
+    ----------
+    model : ForecastModel
+        The fitted model.
+
+    panel : Panel
+        The series; only the last window of each is read.
+
+    covariates : dict of ndarray
+        Features of the last `window_length` steps of each series and of some more.
+
+    earlier : callable or None, default=None
+        Where the panel is only the end of what is known: gives the last value of a series and
+        column before it, on the scale the series are modelled on.
+
+    Returns
+    -------
+    ends : Ends
+        The ends.
+    """
     values = _last_windows(model, panel)
-    blank = _bridge(values, model, panel)
-    point, quantiles = _rolled(model, values, covariates, n_steps, alpha)
-    series, column = np.divmod(np.arange(panel.n_series * n_columns), n_columns)
-    ticks = panel.last_ticks[series][:, None] + 1 + np.arange(n_steps)
-    shape = (panel.n_series, n_columns, n_steps)
-
-    def in_units(forecast: NDArray) -> NDArray:
-        forecast[blank.ravel()] = np.nan
-        back = model.transform.backward(forecast, series, column, ticks)
-        return back.reshape(*shape, *back.shape[2:]).swapaxes(1, 2)
-
-    return Steps(in_units(point), _whole(in_units(quantiles), model))
+    _bridge(values, model, panel, earlier)
+    by_series = {
+        name: rows if name == "static" else rows.reshape(panel.n_series, -1, rows.shape[1])
+        for name, rows in covariates.items()
+    }
+    return Ends(values, np.arange(panel.n_series), panel.last_ticks, by_series)
 
 
 def _last_windows(model: ForecastModel, panel: Panel) -> NDArray[np.float64]:
@@ -91,36 +107,6 @@ def _last_windows(model: ForecastModel, panel: Panel) -> NDArray[np.float64]:
         past, ticks = panel.series(i)[-length:], panel.ticks(i)[-length:]
         values[i, length - len(past) :] = model.transform.forward(past, i, ticks)
     return values
-
-
-def _rolled(
-    model: ForecastModel, past: NDArray, covariates: Covariates, n_steps: int, alpha: NDArray
-) -> tuple[NDArray, NDArray]:
-    """Point forecasts and quantiles of each series and column, one horizon after the other."""
-    horizon = model.horizon
-    n_series, length, n_columns = past.shape
-    values = np.concatenate([past, np.full((n_series, n_steps, n_columns), np.nan)], axis=1)
-    offsets = np.arange(n_series + 1) * (length + n_steps)
-    n_rows = n_series * n_columns
-    points, quantiles, spread = [], [], np.zeros((n_rows, 1, len(alpha)))
-    # Spreads add up around the median, which is neither mean nor point of every head.
-    levels = np.append(alpha, 0.5)
-    for start in range(0, n_steps, horizon):
-        size = min(horizon, n_steps - start)
-        first = np.full(n_series, length + start)
-        origins = Origins(first, first + 1, n_columns)
-        buffers = Buffers(values.reshape(-1, n_columns), offsets, model.least, covariates)
-        dataset = model.dataset(buffers, origins)
-        windows = model.distribution(dataset, np.arange(n_rows), levels, size)
-        median = windows.quantiles[..., -1:]
-        own = windows.quantiles[..., :-1] - median
-        wider = np.sign(alpha - 0.5) * np.hypot(own, spread) if start else own
-        points.append(windows.point)
-        quantiles.append(in_order(median + wider, alpha))
-        spread = wider[:, -1:]
-        forecast = windows.point.reshape(n_series, n_columns, size).swapaxes(1, 2)
-        values[:, length + start : length + start + size] = forecast
-    return np.concatenate(points, axis=1), np.concatenate(quantiles, axis=1)
 
 
 def spans_ahead(model: ForecastModel, panel: Panel, n_steps: int) -> tuple[NDArray, NDArray]:
@@ -182,7 +168,7 @@ def forecast_within(
         back = model.transform.backward
         rows_of = (len(at[0]), n_columns)
         point[at] = back(windows.point, series, column, when).reshape(rows_of)
-        levels = _whole(back(windows.quantiles, series, column, when), model)
+        levels = model.learned.whole(back(windows.quantiles, series, column, when))
         quantiles[at] = levels.reshape(*rows_of, len(alpha))
     for i, j in zip(*np.nonzero(origin == 0), strict=True):
         whole = panel.series(i)
@@ -193,19 +179,25 @@ def forecast_within(
     return Steps(point, quantiles)
 
 
-def _bridge(windows: NDArray, model: ForecastModel, panel: Panel) -> NDArray[np.bool_]:
-    """Put the last known value of a series at the end of a window that has none.
-
-    Returns which series have no value at all, by series and column.
-    """
+def _bridge(
+    windows: NDArray,
+    model: ForecastModel,
+    panel: Panel,
+    earlier: Callable[[int, int], float] | None,
+) -> None:
+    """Put the last known value of a series at the end of a window that has none."""
     blank = ~np.isfinite(windows).any(axis=1)
     for i, j in zip(*np.nonzero(blank), strict=True):
-        whole = model.transform.forward(panel.series(i), i, panel.ticks(i))[:, j]
-        known = np.flatnonzero(np.isfinite(whole))
-        if len(known):
-            windows[i, -1, j] = whole[known[-1]]
-            blank[i, j] = False
-    return blank
+        windows[i, -1, j] = last_known(model.transform, panel, i, j)
+        if earlier is not None and not np.isfinite(windows[i, -1, j]):
+            windows[i, -1, j] = earlier(i, j)
+
+
+def last_known(transform: SeriesTransform, panel: Panel, i: int, j: int) -> float:
+    """Last value of a series and column on the scale it is modelled on; NaN where there is none."""
+    whole = transform.forward(panel.series(i), i, panel.ticks(i))[:, j]
+    known = np.flatnonzero(np.isfinite(whole))
+    return float(whole[known[-1]]) if len(known) else np.nan
 
 
 def _bridge_within(
@@ -234,8 +226,3 @@ def _in_chunks(
         parts.append(replace(part, past=np.where(some, 0.0, np.nan), truth=part.truth[:, :1]))
     names = [field.name for field in fields(Windows)]
     return Windows(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
-
-def _whole(quantiles: NDArray, model: ForecastModel) -> NDArray:
-    """Quantiles of counts are counts, also after blending and calibration."""
-    return np.rint(quantiles).clip(min=0) if model.options.counts else quantiles

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+
+from skrnn._numpy.heads import normal_quantiles
 
 # Levels whose errors are kept; others are interpolated in the normal quantile.
 LEVELS = np.array(
@@ -30,6 +31,7 @@ LEVELS = np.array(
         0.995,
     ]
 )
+KNOTS = normal_quantiles(LEVELS)
 # Independent windows that count as much as what the network learned. Neighbouring origins share
 # most of their steps: windows of one series are counted without overlap.
 PRIOR_WINDOWS = 5
@@ -119,8 +121,8 @@ class HorizonCalibration:
         moved : ndarray of shape (n_windows, n_steps, n_alpha)
             Never decreasing in the level.
         """
-        at = ndtri(np.clip(alpha, LEVELS[0], LEVELS[-1]))
-        shift = np.stack([np.interp(at, ndtri(LEVELS), row) for row in self.shift])[steps]
+        at = normal_quantiles(np.clip(alpha, LEVELS[0], LEVELS[-1]))
+        shift = np.stack([np.interp(at, KNOTS, row) for row in self.shift])[steps]
         return in_order(quantiles + shift * scale[..., None], alpha)
 
 

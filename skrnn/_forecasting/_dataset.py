@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -141,8 +141,7 @@ class WindowDataset(Dataset):
         self.device = with_index(torch.device(device))
         n_bytes = buffers.values.nbytes + sum(x.nbytes for x in buffers.covariates.values())
         home = self.home = home_of(self.device, n_bytes)
-        # Levels are taken off in double precision, where the device has it.
-        precise = torch.float32 if self.device.type == "mps" else torch.float64
+        precise = _precise(self.device)
         self.n_columns = buffers.n_columns
         self.values = torch.as_tensor(buffers.values, dtype=precise, device=home).flatten()
         self.least = torch.as_tensor(buffers.least, dtype=precise, device=home)
@@ -221,6 +220,50 @@ class WindowDataset(Dataset):
         return static
 
 
+class ArrayWindows:
+    """Windows that are given as arrays.
+
+    Parameters
+    ----------
+    arguments : mapping of str to ndarray
+        Those of :meth:`skrnn.nn.ForecastNetwork.forward`, a row for each window.
+
+    horizon : int
+        Steps of the future, of which the truth is not known.
+
+    device : torch.device or str
+        Where batches are wanted.
+
+    dtype : torch.dtype
+        Type of the covariates.
+    """
+
+    def __init__(
+        self,
+        arguments: Mapping[str, NDArray],
+        horizon: int,
+        device: torch.device | str,
+        dtype: torch.dtype,
+    ) -> None:
+        device = torch.device(device)
+        self.horizon = horizon
+        self.inputs = {
+            name: torch.as_tensor(
+                np.ascontiguousarray(values),
+                dtype=_precise(device) if name in ("past", "least") else dtype,
+                device=device,
+            )
+            for name, values in arguments.items()
+        }
+
+    def batch(self, numbers: NDArray[np.integer]) -> Batch:
+        """Inputs of the network and the truth, as of :class:`WindowDataset`."""
+        past = self.inputs["past"]
+        rows = torch.from_numpy(np.asarray(numbers, dtype=np.int64)).to(past.device)
+        inputs = {name: values.index_select(0, rows) for name, values in self.inputs.items()}
+        return inputs, past.new_full((len(rows), self.horizon), torch.nan)
+
+
 class TrainWindows(DealtBatches):
     """Random batches of one epoch.
 
@@ -260,6 +303,11 @@ class OrderedWindows:
             numbers = self.dataset.origins.spread(len(self.dataset))
         starts = range(0, len(numbers), self.batch_size)
         yield from self.dataset.batches(numbers[i : i + self.batch_size] for i in starts)
+
+
+def _precise(device: torch.device) -> torch.dtype:
+    """Levels are taken off in double precision, where the device has it."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def _inside(steps: Tensor, bounds: tuple[Tensor, Tensor]) -> Tensor:

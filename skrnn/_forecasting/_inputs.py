@@ -201,6 +201,42 @@ class Inputs:
             found["static"] = statics
         return found
 
+    def rows(
+        self, name: str, clock: Clock, ticks: NDArray[np.integer], X: pd.DataFrame | None
+    ) -> NDArray[np.float32]:
+        """Features of single steps.
+
+        Parameters
+        ----------
+        name : {"past", "future"}
+            Whose features.
+
+        clock : Clock
+            Clock of the series.
+
+        ticks : ndarray of shape (n_steps,)
+            Times of the steps.
+
+        X : DataFrame or None
+            Covariates of these steps; columns that it lacks are not known.
+
+        Returns
+        -------
+        rows : ndarray of shape (n_steps, n_features)
+            As in the arrays of :meth:`arrays`.
+        """
+        columns = self._columns(name)
+        rows = np.zeros((len(ticks), len(self._features(columns))), dtype=np.float32)
+        if self.encoder is not None and X is not None and columns:
+            # Columns of the future come first.
+            given = columns if set(columns) <= set(X.columns) else self.known
+            encoded = self.encoder.transform(X, given)
+            rows[:, : encoded.shape[1]] = encoded
+        spans = np.asarray(ticks, dtype=np.int64), np.ones(len(ticks), dtype=np.int64)
+        return np.concatenate(
+            [self._calendar_rows(clock, spans), self._numbers_first(rows, columns)], axis=1
+        )
+
     def refuse_unread(self, X: pd.DataFrame | None) -> None:
         """Refuse an X where none was there when the network was built: it would not be read."""
         if self.encoder is None and X is not None and len(X.columns):

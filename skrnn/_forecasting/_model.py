@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,18 +13,18 @@ import torch
 from numpy.typing import NDArray
 
 from skrnn._forecasting import _sizes
-from skrnn._forecasting._baselines import seasonal_naive, theta
-from skrnn._forecasting._calibration import LEVELS, HorizonCalibration, in_order
-from skrnn._forecasting._dataset import Buffers, Origins, WindowDataset
-from skrnn._forecasting._guard import MEMBERS, Guard, compare, error_scale
+from skrnn._forecasting._calibration import LEVELS, HorizonCalibration
+from skrnn._forecasting._dataset import ArrayWindows, Buffers, Origins, WindowDataset
+from skrnn._forecasting._guard import Guard, compare, error_scale
 from skrnn._forecasting._inputs import Inputs
+from skrnn._forecasting._learned import Learned, Windows
 from skrnn._forecasting._members import (
     enough_epochs,
     net_from_state,
     net_state,
     train_member,
 )
-from skrnn._forecasting._net import ForecastNet, Windows
+from skrnn._forecasting._net import ForecastNet
 from skrnn._forecasting._options import ModelOptions, TrainingOptions
 from skrnn._forecasting._panel import Panel
 from skrnn._forecasting._transform import learn_transform
@@ -311,7 +311,7 @@ class ForecastModel:
         independent = panel.n_columns * float(np.maximum(origins / self.horizon, 1).sum())
         guard = compare(
             in_units(windows.truth),
-            {name: in_units(values) for name, values in self._members(windows).items()},
+            {name: in_units(values) for name, values in self.learned.members(windows).items()},
             scale[:, None],
             self.options.guard,
             independent,
@@ -321,7 +321,7 @@ class ForecastModel:
         weights = {name: agreed(weight) for name, weight in guard.weights.items()}
         self.guard = replace(guard, weights=weights)
         if self.options.calibrate:
-            blended = self._blended(windows)
+            blended = self.learned.blended(windows)
             # Without a distribution of its own the network has nothing to lean on.
             weight = independent if self.options.distribution else np.inf
             self.calibration = HorizonCalibration.of(
@@ -330,69 +330,52 @@ class ForecastModel:
 
     # -- forecasting --------------------------------------------------------------------------
 
+    @property
+    def learned(self) -> Learned:
+        """What is known beside the networks."""
+        return Learned(
+            self.window_length,
+            self.horizon,
+            self.period,
+            self.inputs.n_columns,
+            self.options.spec["head"],
+            self.options.distribution,
+            self.options.counts,
+            self.transform,
+            self.least,
+            self.constant,
+            self.guard,
+            self.calibration,
+        )
+
+    def networks(
+        self, arguments: Mapping[str, NDArray], alpha: NDArray, fill: bool = True
+    ) -> Windows:
+        """Forecasts of the networks from the arguments of their `forward`, as arrays."""
+        dtype = torch_dtype(self.training.dtype)
+        windows = ArrayWindows(arguments, self.horizon, self.nets[0].device, dtype)
+        return self._run(windows, np.arange(len(arguments["past"])), alpha, fill)
+
     def distribution(
         self, dataset: WindowDataset, numbers: NDArray[np.integer], alpha: NDArray, steps: int
     ) -> Windows:
         """Forecasts of windows, blended and calibrated, for the first `steps` of the horizon."""
-        windows = self._blended(self._run(dataset, numbers, alpha))
-        windows = self._kept_constant(windows, dataset, numbers)
-        windows = replace(
-            windows, point=windows.point[:, :steps], quantiles=windows.quantiles[:, :steps]
-        )
-        if len(alpha) == 0:
-            return windows
-        if self.calibration is None:
-            quantiles = in_order(windows.quantiles, alpha)
-        else:
-            quantiles = self.calibration.apply(
-                windows.quantiles, alpha, windows.scale, np.arange(steps)
-            )
-        return replace(windows, quantiles=quantiles)
+        series, _, column = dataset.origins.at(numbers)
+        windows = self._run(dataset, numbers, alpha)
+        return self.learned.finished(windows, series, column, alpha, steps)
 
-    def _run(self, dataset: WindowDataset, numbers: Any, alpha: NDArray) -> Windows:
+    def _run(
+        self,
+        dataset: WindowDataset | ArrayWindows,
+        numbers: Any,
+        alpha: NDArray,
+        fill: bool = True,
+    ) -> Windows:
         """Mean of the members: forecasts and quantiles."""
-        members = [net.forecast(dataset, numbers, alpha) for net in self.nets]
+        members = [net.forecast(dataset, numbers, alpha, fill) for net in self.nets]
         point = np.mean([member.point for member in members], axis=0)
         quantiles = np.mean([member.quantiles for member in members], axis=0)
         return replace(members[0], point=point, quantiles=quantiles)
-
-    def _blended(self, windows: Windows) -> Windows:
-        """Move the whole distribution to the blend with simpler forecasts."""
-        if self.guard.weights["network"] == 1:
-            return windows
-        counted = [name for name, weight in self.guard.weights.items() if weight]
-        point = self.guard.blend(self._members(windows, counted))
-        moved = windows.quantiles + (point - windows.point)[..., None]
-        return replace(windows, point=point, quantiles=moved)
-
-    def _kept_constant(
-        self, windows: Windows, dataset: WindowDataset, numbers: NDArray[np.integer]
-    ) -> Windows:
-        """Go on with the value of a series that never changed, whatever the head makes of it."""
-        series, _, column = dataset.origins.at(numbers)
-        past = windows.past
-        low = np.where(np.isfinite(past), past, np.inf).min(axis=1)
-        high = np.where(np.isfinite(past), past, -np.inf).max(axis=1)
-        rows = np.flatnonzero(self.constant[series, column] & (low == high))
-        if len(rows) == 0:
-            return windows
-        point, quantiles, scale = (
-            array.copy() for array in (windows.point, windows.quantiles, windows.scale)
-        )
-        point[rows], quantiles[rows] = low[rows, None], low[rows, None, None]
-        scale[rows] = 0.0  # calibration moves nothing
-        return replace(windows, point=point, quantiles=quantiles, scale=scale)
-
-    def _members(self, windows: Windows, names: Sequence[str] = MEMBERS) -> dict[str, NDArray]:
-        """Forecasts that the guard compares, on the scale the series are modelled on."""
-        members = {"network": windows.point}
-        if "theta" in names:
-            members["theta"] = theta(windows.past, self.horizon)
-        if "seasonal_naive" in names:
-            members["seasonal_naive"] = seasonal_naive(windows.past, self.horizon, self.period)
-        if self.options.counts:
-            members = {name: values.clip(min=0) for name, values in members.items()}
-        return members
 
     # -- state --------------------------------------------------------------------------------
 

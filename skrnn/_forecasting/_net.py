@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,13 @@ from numpy.typing import NDArray
 from skorch import NeuralNetRegressor
 from torch import Tensor
 
-from skrnn._forecasting._dataset import OrderedWindows, TrainWindows, WindowDataset
+from skrnn._forecasting._dataset import (
+    ArrayWindows,
+    OrderedWindows,
+    TrainWindows,
+    WindowDataset,
+)
+from skrnn._forecasting._learned import Windows
 from skrnn._training import (
     SequenceNetMixin,
     own_surroundings,
@@ -24,35 +29,6 @@ from skrnn.nn import Forecast, ForecastNetwork
 # Windows of one inference batch; batches are filled up to it, so that the forecast of a series
 # does not depend on how many others there are.
 INFERENCE_BATCH_SIZE = 256
-
-
-@dataclass(frozen=True)
-class Windows:
-    """Forecasts of some windows, and what they were made from.
-
-    Parameters
-    ----------
-    point : ndarray of shape (n_windows, horizon)
-        Point forecasts.
-
-    quantiles : ndarray of shape (n_windows, horizon, n_alpha)
-        Quantiles.
-
-    scale : ndarray of shape (n_windows, 1)
-        Scale of each window.
-
-    past : ndarray of shape (n_windows, window_length)
-        What was known.
-
-    truth : ndarray of shape (n_windows, horizon)
-        What happened; NaN where it is not known.
-    """
-
-    point: NDArray[np.float64]
-    quantiles: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    past: NDArray[np.float64]
-    truth: NDArray[np.float64]
 
 
 class ForecastNet(SequenceNetMixin, NeuralNetRegressor):
@@ -104,9 +80,13 @@ class ForecastNet(SequenceNetMixin, NeuralNetRegressor):
         return _n_known(batch[1])
 
     def forecast(
-        self, dataset: WindowDataset, numbers: NDArray[np.integer], alpha: NDArray[np.float64]
+        self,
+        dataset: WindowDataset | ArrayWindows,
+        numbers: NDArray[np.integer],
+        alpha: NDArray[np.float64],
+        fill: bool = True,
     ) -> Windows:
-        """Forecasts of windows given by number."""
+        """Forecasts of windows given by number, in batches that are filled up or not."""
         parts = []
         self._set_training(False)
         starts = range(0, len(numbers), INFERENCE_BATCH_SIZE)
@@ -114,7 +94,7 @@ class ForecastNet(SequenceNetMixin, NeuralNetRegressor):
         with own_surroundings(), own, torch.inference_mode(), shared_cores():
             for i in starts:
                 part = numbers[i : i + INFERENCE_BATCH_SIZE]
-                filler = np.repeat(part[-1:], INFERENCE_BATCH_SIZE - len(part))
+                filler = np.repeat(part[-1:], (INFERENCE_BATCH_SIZE - len(part)) * fill)
                 inputs, target = dataset.batch(np.concatenate([part, filler]))
                 forecast = run_in_parts(self, self.infer, inputs)
                 quantiles = self.module_.quantiles(forecast, alpha.tolist()) if len(alpha) else None

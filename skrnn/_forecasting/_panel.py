@@ -245,6 +245,17 @@ def read_panel(
     )
 
 
+def rows_between(panel: Panel, start: Ticks, stop: Ticks) -> Panel:
+    """Copy of the steps of each series from `start` up to, not with, `stop`, by their number."""
+    lengths = stop - start
+    return replace(
+        panel,
+        values=panel.values[rows_of(panel.offsets[:-1] + start, lengths)],
+        offsets=offsets_of(lengths),
+        first_ticks=panel.first_ticks + start,
+    )
+
+
 def panel_frame(
     values: Sequence[NDArray] | NDArray,
     ticks: Sequence[Ticks],

@@ -69,6 +69,30 @@ class SeriesTransform:
             values = np.where(log, np.log(positive), values)
         return values - self.season[series].T[ticks % self.period]
 
+    def forward_steps(
+        self, values: NDArray, series: NDArray[np.integer], ticks: NDArray[np.integer]
+    ) -> NDArray[np.float64]:
+        """Transform a step of each of several series.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_series, n_columns)
+            Values; NaN where one is missing.
+
+        series, ticks : ndarray of shape (n_series,)
+            Position of each series, and time of its step.
+
+        Returns
+        -------
+        transformed : ndarray of shape (n_series, n_columns)
+            What `forward` makes of them.
+        """
+        rows = [
+            self.forward(values[i : i + 1], one, ticks[i : i + 1])
+            for i, one in enumerate(series.tolist())
+        ]
+        return np.concatenate(rows) if rows else np.empty_like(values)
+
     def backward(
         self,
         values: NDArray,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import is_
 from typing import Any
 
 import torch
@@ -10,9 +9,11 @@ from skorch.callbacks import Callback
 from skorch.utils import TeeGenerator
 from torch import Tensor
 
+from skrnn._training._adam import take_step
 from skrnn._training._optimizers import OPTIMIZERS
 from skrnn._training._processes import Alone
 from skrnn._training._steps import StepGuard, clear_gradients, read_numbers
+from skrnn.nn import SequenceNetwork
 
 # They ask for the loss once per step, so that it may be computed before they are called.
 ASK_ONCE = frozenset(OPTIMIZERS.values()) - {torch.optim.LBFGS}
@@ -21,12 +22,18 @@ ASK_ONCE = frozenset(OPTIMIZERS.values()) - {torch.optim.LBFGS}
 class EpochMixin:
     """Mix into a skorch net that has a `StepGuard` and knows the processes of its training."""
 
+    module_: SequenceNetwork
     callbacks_: list[tuple[str, Any]]
     optimizer_: torch.optim.Optimizer
     grad_scaler_: Any
     guard_: StepGuard
     history: Any
     processes: Alone
+    batch_weight_: float | Tensor
+
+    def weight_of(self, batch: Any) -> float | Tensor:
+        """Weight of a batch: what its mean loss was divided by."""
+        return _total_weight(batch[0], self.module_.pooling is None)
 
     def notify(self, method_name: str, **cb_kwargs: Any) -> None:
         """Call a method of the net and of all callbacks that have one of their own."""
@@ -36,12 +43,11 @@ class EpochMixin:
 
     def _listeners(self, method_name: str) -> list[Any]:
         # Most callbacks have nothing to do with a batch, and asking each takes longer than a step
-        # of a small network may.
-        known, listeners = self.__dict__.get("heard_", ((), {}))
-        same = len(known) == len(self.callbacks_) and all(map(is_, known, self.callbacks_))
-        if not same:
+        # of a small network may. So they are asked once per epoch.
+        known, length, listeners = self.__dict__.get("heard_", (None, 0, {}))
+        if known is not self.callbacks_ or length != len(known):
             listeners = {}
-            self.__dict__["heard_"] = (tuple(self.callbacks_), listeners)
+            self.__dict__["heard_"] = (self.callbacks_, len(self.callbacks_), listeners)
         if method_name not in listeners:
             listeners[method_name] = [
                 callback for _, callback in self.callbacks_ if _listens(callback, method_name)
@@ -54,20 +60,26 @@ class EpochMixin:
         """Go through all batches once; where nobody waits for numbers, read them at the end."""
         if iterator is None:
             return
-        loss, size, count = f"{prefix}_loss", f"{prefix}_batch_size", 0
+        loss, weight, size = (f"{prefix}_{name}" for name in ("loss", "weight", "batch_size"))
+        self.__dict__.pop("heard_", None)
+        rows = self.history[-1]["batches"]
+        before = len(rows)
         for batch in iterator:
             self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
-            row = self.history[-1]["batches"][-1]
+            row = rows[-1]
             row[loss] = self._number(step["loss"])
+            # How much the batch counts in the mean loss of the epoch.
+            row[weight] = self._number(self.batch_weight_ if training else self.weight_of(batch))
             row[size] = self.processes.n_rows(batch) if training else len(batch[1])
+            if training:
+                row["grad_norm"] = step.pop("grad_norm")
             self.notify("on_batch_end", batch=batch, training=training, **step)
-            count += 1
         if not self.guard_.waits:
             names = (f"{prefix}_loss", f"{prefix}_weight", "grad_norm")
             read_numbers(self.history[-1]["batches"], names)
             self.guard_.read()
-        self.history.record(f"{prefix}_batch_count", count)
+        self.history.record(f"{prefix}_batch_count", len(rows) - before)
 
     def train_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Take one step: where the optimizer asks for the loss once, without the detour it takes.
@@ -84,7 +96,7 @@ class EpochMixin:
         if self._listeners("on_grad_computed"):
             named = TeeGenerator(self.get_all_learnable_params())  # type: ignore[attr-defined]
             self.notify("on_grad_computed", named_parameters=named, batch=batch, training=True)
-        self.optimizer_.step()
+        take_step(self.optimizer_)
         return step
 
     def _number(self, value: float | Tensor) -> float | Tensor:
@@ -92,6 +104,15 @@ class EpochMixin:
         if not isinstance(value, Tensor):
             return value
         return value.item() if self.guard_.waits else value.detach()
+
+
+def _total_weight(inputs: dict[str, Tensor], per_step: bool) -> float | Tensor:
+    if "weight" in inputs:
+        return inputs["weight"].sum()
+    rows, steps = inputs["x"].shape[:2]
+    if not per_step:
+        return float(rows)
+    return float(inputs["lengths"].sum() if "lengths" in inputs else rows * steps)
 
 
 def _listens(callback: Any, method_name: str) -> bool:

@@ -23,7 +23,11 @@ from skrnn._training._epochs import EpochMixin
 from skrnn._training._filling import Filling
 from skrnn._training._losses import mean_over_sequences
 from skrnn._training._memory import check_memory, run_in_parts, step_in_parts
-from skrnn._training._optimizers import optimizer_defaults, parameter_groups
+from skrnn._training._optimizers import (
+    no_compiler_loaded,
+    optimizer_defaults,
+    parameter_groups,
+)
 from skrnn._training._processes import Alone, is_frozen_norm
 from skrnn._training._steps import StepGuard, clear_gradients, learnable, need_not_wait
 from skrnn._training._surroundings import repeatable
@@ -126,7 +130,8 @@ class SequenceNetMixin(EpochMixin):
         kwargs.setdefault("lr", self.lr)
         decay, patterns = kwargs.pop("weight_decay", None), kwargs.pop("param_groups", ())
         groups = parameter_groups(self.module_, self.optimizer, decay, patterns)
-        self.optimizer_ = self.optimizer(groups, **kwargs)
+        with no_compiler_loaded():
+            self.optimizer_ = self.optimizer(groups, **kwargs)
         waits = self.grad_scaler_ is not None or self.processes.size > 1
         waits = waits or not need_not_wait(self.optimizer_, torch.device(self.device))
         self.guard_ = StepGuard(self.grad_scaler_, waits)
@@ -217,6 +222,8 @@ class SequenceNetMixin(EpochMixin):
         y_true, head = y_true.to(self.device, non_blocking=True), self.module_.head
         if isinstance(head, SequenceHead):
             return mean_over_sequences(head, y_pred, y_true, X)
+        if len(y_pred) == len(y_true) and self._counts_alike(X):
+            return head.mean_loss(y_pred, y_true)
         loss = _loss_of_answers(head, y_pred, y_true)
         if training and "other_target" in X:
             # The labels of a mixture of two sequences are those of both.
@@ -231,18 +238,12 @@ class SequenceNetMixin(EpochMixin):
         """Loss of each sample."""
         return _loss_of_answers(self.module_.head, y_pred, y_true.to(self.device)).detach()
 
-    def on_batch_end(
-        self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
-    ) -> None:
-        """Record how much the batch counts in the mean loss of the epoch."""
-        if training:
-            self.history.record_batch("train_weight", self._number(self.batch_weight_))
-        else:
-            self.history.record_batch("valid_weight", self._number(self.weight_of(batch)))
-
-    def weight_of(self, batch: Any) -> float | Tensor:
-        """Weight of a batch: what its mean loss was divided by."""
-        return _total_weight(batch[0], self.module_.pooling is None)
+    def _counts_alike(self, inputs: Any) -> bool:
+        """Whether every element of a batch counts the same, and has one target."""
+        if not inputs:
+            return True
+        padded = self.module_.pooling is None and "lengths" in inputs
+        return not padded and "weight" not in inputs and "other_target" not in inputs
 
     def _set_training(self, training: bool = True) -> None:
         # skorch goes through all modules in every step.
@@ -265,7 +266,7 @@ class SequenceNetMixin(EpochMixin):
         chunk = batch[0]
         return chunk.n_samples if isinstance(chunk, Chunk) else self.processes.n_rows(batch)
 
-    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Tensor]:
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Forward, backward and clipping of one batch; what is not finite is not stepped on."""
         self._set_training(True)
         inputs, target = batch
@@ -281,8 +282,7 @@ class SequenceNetMixin(EpochMixin):
         if self.grad_scaler_ is not None:
             self.grad_scaler_.unscale_(self.optimizer_)
         norm = self.guard_.check(self.optimizer_, loss, self.gradient_clip_value)
-        self.history.record_batch("grad_norm", norm)
-        return {"loss": loss.detach(), "y_pred": y_pred}
+        return {"loss": loss.detach(), "y_pred": y_pred, "grad_norm": norm}
 
     def validation_step(self, batch: Any, **fit_params: Any) -> dict[str, Any]:
         """Outputs and loss of a batch that is not learned from."""
@@ -306,6 +306,9 @@ class SequenceNetMixin(EpochMixin):
 
     def _of_all_processes(self, loss: Tensor, batch: Any) -> Tensor:
         """Loss of the whole batch, of which this process has a share; gradients likewise."""
+        if self.processes.size == 1:
+            self.batch_weight_ = self.weight_of(batch)
+            return loss
         budget = self.time_budget_
         seconds = 0.0 if budget is None else budget.clock
         loss, self.batch_weight_, seconds = self.processes.sum_step(
@@ -403,13 +406,3 @@ def _loss_weight(loss: Tensor, inputs: Any) -> Tensor | None:
     if weight is not None:
         return weight
     return length_mask(lengths, loss.shape[1]).to(loss.device, loss.dtype, non_blocking=True)
-
-
-def _total_weight(inputs: dict[str, Tensor], per_step: bool) -> float | Tensor:
-    """Weight of a batch: what its mean loss was divided by."""
-    if "weight" in inputs:
-        return inputs["weight"].sum()
-    rows, steps = inputs["x"].shape[:2]
-    if not per_step:
-        return float(rows)
-    return float(inputs["lengths"].sum() if "lengths" in inputs else rows * steps)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import fnmatch
 import inspect
 import math
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -20,6 +22,9 @@ ONE_CYCLE_RISE, ONE_CYCLE_START, ONE_CYCLE_END = 0.3, 25.0, 1e4
 # SparseAdam takes sparse gradients only and Muon matrices only, so that no network here, with its
 # dense gradients and biases, can be trained by them; the base class is none.
 _UNUSABLE = {"Optimizer", "SparseAdam", "Muon"}
+
+# Where PyTorch keeps the method that its compiler does not see.
+_HIDDEN = "__dynamo_disable"
 
 OPTIMIZERS: dict[str, type[torch.optim.Optimizer]] = {
     name.lower(): value
@@ -68,6 +73,26 @@ def optimizer_defaults(optimizer: type, params: dict[str, Any]) -> dict[str, Any
     if "fused" in known and not {"fused", "foreach", "differentiable", "capturable"} & set(params):
         return {**params, "fused": True}
     return params
+
+
+@contextmanager
+def no_compiler_loaded() -> Iterator[None]:
+    """Make optimizers without the import of PyTorch's compiler, which takes a second or two.
+
+    PyTorch hides some methods of optimizers from its compiler, and loads it to do so when they are
+    first called. Where nobody has loaded it there is nothing to hide from. If a version of PyTorch
+    does this in another way, it is done in that way.
+    """
+    method = getattr(torch.optim.Optimizer.add_param_group, "__wrapped__", None)
+    if method is None or "torch._dynamo" in sys.modules or hasattr(method, _HIDDEN):
+        yield
+        return
+    setattr(method, _HIDDEN, method)
+    try:
+        yield
+    finally:
+        with suppress(AttributeError):
+            delattr(method, _HIDDEN)
 
 
 def parameter_groups(

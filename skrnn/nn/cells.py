@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from skrnn.nn.dropped import DroppedRun, check_share
 from skrnn.nn.gru_cpu import run_on_cpu
 from skrnn.nn.grud import GRUDLayer
+from skrnn.nn.kernels import run_layer
 from skrnn.nn.layers import RecurrentLayer, State, draw_keeping
 from skrnn.nn.minimal import MinGRULayer, MinLSTMLayer
 
@@ -279,7 +280,7 @@ class TorchLayer(RecurrentLayer):
 
     def _run(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
         found = run_on_cpu(self.rnn, x, state)
-        return self.rnn(x, state) if found is None else found
+        return run_layer(self.rnn, x, state) if found is None else found
 
 
 #: The cells known by name; a new one is called with (input_size, hidden_size).

@@ -1,6 +1,5 @@
 """Dropout inside the recurrence: of recurrent weights, and of the state they read."""
 
-import warnings
 from collections.abc import Callable
 from typing import cast
 
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skrnn.nn.gru_cpu import run_on_cpu
+from skrnn.nn.kernels import run_kernel
 from skrnn.nn.layers import State
 from skrnn.nn.randomness import dropout_mask
 
@@ -97,22 +97,7 @@ class DroppedRun:
         if self.mask is not None:
             return self._unroll(x, state, self.mask)
         found = run_on_cpu(self.rnn, x, state, self.weights)
-        return self._vendor(x, state) if found is None else found
-
-    def _vendor(self, x: Tensor, state: State | None) -> tuple[Tensor, State]:
-        zero = x.new_zeros(1, x.shape[0], self.rnn.hidden_size)
-        options = True, 1, 0.0, True, False, True
-        with warnings.catch_warnings():
-            # Weights that were just made cannot lie in one piece.
-            warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
-            if isinstance(self.rnn, nn.LSTM):
-                both = (zero, zero) if state is None else tuple(state)
-                output, h, c = torch.lstm(x, both, self.weights, *options)
-                return output, (h, c)
-            function: Callable[..., tuple[Tensor, Tensor]] = torch.gru
-            if isinstance(self.rnn, nn.RNN):
-                function = torch.rnn_relu if self.rnn.nonlinearity == "relu" else torch.rnn_tanh
-            return function(x, zero if state is None else state, self.weights, *options)
+        return run_kernel(self.rnn, x, state, self.weights) if found is None else found
 
     def _unroll(self, x: Tensor, state: State | None, mask: Tensor) -> tuple[Tensor, State]:
         w_ih, w_hh, b_ih, b_hh = self.weights

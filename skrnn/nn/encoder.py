@@ -131,7 +131,9 @@ class RecurrentEncoder(nn.Module):
         self.dropout = Dropout(dropout)
         self.output_size = size
 
-    def forward(self, x: Tensor, lengths: Lengths = None) -> Tensor:
+    def forward(
+        self, x: Tensor, lengths: Lengths = None, *, padding_is_read: bool = True
+    ) -> Tensor:
         """Encode a padded batch.
 
         Parameters
@@ -141,6 +143,10 @@ class RecurrentEncoder(nn.Module):
 
         lengths : Tensor, ndarray, sequence of int or None, default=None
             Number of valid leading steps per sequence, in `[0, time]`. None: all are valid.
+
+        padding_is_read : bool, default=True
+            Whether the padding of the output is read. If not, it may hold anything, and without
+            gradients up to two passes over the data are saved.
 
         Returns
         -------
@@ -156,16 +162,19 @@ class RecurrentEncoder(nn.Module):
         valid = ValidSteps.of(lengths, x)
         if x.shape[0] == 0 or x.shape[1] == 0:
             return x.new_zeros(x.shape[0], x.shape[1], self.output_size)
-        output = valid.fill(x, 0.0)
+        # With gradients, what padding holds would go into those of the weights.
+        clears = padding_is_read or torch.is_grad_enabled()
+        reads_back = self.num_directions == 2
+        output = valid.fill(x, 0.0) if clears or reads_back else x
         for depth, layer in enumerate(self.layers):
             if depth:
                 output = self.dropout(output)
             forward, _ = layer(output)
-            if self.num_directions == 2:
+            if reads_back:
                 backward, _ = self.backward_layers[depth](valid.reverse(output))
                 forward = torch.cat([forward, valid.reverse(backward)], dim=2)
             output = forward
-        return valid.fill(output, 0.0)
+        return valid.fill(output, 0.0) if clears else output
 
     def advance(
         self, x: Tensor, state: EncoderState | None = None, lengths: Lengths = None

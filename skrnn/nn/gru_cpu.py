@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from skrnn.nn.eager import blocks, differentiable_gradients, is_batched, is_plain
+from skrnn.nn.kernels import has_hooks
 
 __all__ = ["run_on_cpu"]
 
@@ -33,7 +34,7 @@ def run_on_cpu(
         no plain GRU on the CPU, the arguments are wrong, somebody watches, or it is faster there.
     """
     # A subclass may compute something else, and hooks must see the call.
-    if type(rnn) is not nn.GRU or _has_hooks(rnn) or not isinstance(state, Tensor | None):
+    if type(rnn) is not nn.GRU or has_hooks(rnn) or not isinstance(state, Tensor | None):
         return None
     weights = rnn.all_weights[0] if weights is None else weights
     inputs = (x, state, *weights)
@@ -48,11 +49,6 @@ def run_on_cpu(
         return None
     hidden, _, _ = _forward(x, state, _doubled(*weights), keep=False)
     return hidden[1:].transpose(0, 1), hidden[-1:].clone()
-
-
-def _has_hooks(rnn: nn.Module) -> bool:
-    before, after = rnn._forward_pre_hooks, rnn._forward_hooks
-    return bool(before or after or rnn._backward_pre_hooks or rnn._backward_hooks)
 
 
 def _fits(rnn: nn.GRU, x: Tensor, state: Tensor | None) -> bool:

@@ -214,7 +214,10 @@ class SequenceNetwork(nn.Module):
     def _encoded(self, x: Tensor, valid: ValidSteps) -> tuple[Tensor, Tensor | None]:
         """Pooled states, or those of all steps, and the summary of the front end."""
         steps, valid, summary = self._read(self._features(x, valid)[0], valid)
-        return self._pool(self.encoder(steps, valid), valid), summary
+        pooling, encoder = self.pooling, self.encoder
+        if pooling is None or pooling.reads_padding or type(encoder) is not RecurrentEncoder:
+            return self._pool(encoder(steps, valid), valid), summary
+        return pooling(encoder(steps, valid, padding_is_read=False), valid), summary
 
     @property
     def n_answers(self) -> int:

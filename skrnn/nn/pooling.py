@@ -37,6 +37,9 @@ class Pooling(nn.Module):
     output_size : int
         `input_size` for each summary: `len(kinds) * input_size` with one head.
 
+    reads_padding : bool
+        Whether the padding must hold 0; "last" alone does not read it.
+
     See Also
     --------
     RecurrentEncoder : Makes the outputs that are pooled.
@@ -92,6 +95,7 @@ class Pooling(nn.Module):
         self.input_size = input_size
         self.num_directions = num_directions
         self.attention_heads = attention_heads
+        self.reads_padding = self.kinds != ("last",)
         self.output_size = len(self.kinds) * input_size
         if "attention" in self.kinds:
             self.output_size += (attention_heads - 1) * input_size
@@ -123,7 +127,7 @@ class Pooling(nn.Module):
         valid = ValidSteps.of(lengths, output)
         if output.shape[1] == 0:
             return output.new_zeros(output.shape[0], self.output_size)
-        if not padding_is_zero:
+        if self.reads_padding and not padding_is_zero:
             output = valid.fill(output, 0.0)
         summaries = [getattr(self, f"_{kind}")(output, valid) for kind in self.kinds]
         return summaries[0] if len(summaries) == 1 else torch.cat(summaries, dim=1)
@@ -186,16 +190,17 @@ class Pooling(nn.Module):
         return highest.masked_fill((valid.lengths == 0).unsqueeze(1), 0.0)
 
     def _last(self, output: Tensor, valid: ValidSteps) -> Tensor:
-        if valid.lengths is None:
-            last = output[:, -1]
-        else:
+        last = output[:, -1]
+        if valid.lengths is not None:
             step = (valid.lengths - 1).clamp(min=0).view(-1, 1, 1)
-            # With length 0 this takes padding, which holds 0.
             last = output.gather(1, step.expand(-1, 1, output.shape[2])).squeeze(1)
-        if self.num_directions == 1:
+        if self.num_directions == 2:
+            half = self.input_size // 2
+            last = torch.cat([last[:, :half], output[:, 0, half:]], dim=1)
+        if valid.lengths is None:
             return last
-        half = self.input_size // 2
-        return torch.cat([last[:, :half], output[:, 0, half:]], dim=1)
+        # With length 0 this took padding.
+        return last.masked_fill((valid.lengths == 0).unsqueeze(1), 0.0)
 
 
 def _max_over_time(x: Tensor) -> Tensor:

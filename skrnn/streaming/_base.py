@@ -13,7 +13,7 @@ from skrnn._numpy.checking import back_in_time, faults, wrong_ids
 from skrnn._numpy.heads import PathHead
 from skrnn._numpy.model import Model
 
-__all__ = ["Stream"]
+__all__ = ["Stream", "index_of_rows", "state_to_load"]
 
 Self = TypeVar("Self", bound="Stream")
 
@@ -133,19 +133,7 @@ class Stream:
             If the state is that of other weights, another number of streams, or no such state; the
             streams stay where they are then.
         """
-        known = self._known()
-        if set(state) != set(known):
-            odd = sorted(set(state) ^ set(known))
-            raise ValueError(
-                f"this is no state of these streams: {odd[0]!r} is "
-                f"{'missing' if odd[0] in known else 'unknown'}; pass what state_dict() gave."
-            )
-        if not np.array_equal(np.asarray(state["model"]), known["model"]):
-            raise ValueError(
-                "the state belongs to other weights; load it into a stream of the estimator it "
-                "came from."
-            )
-        loaded = {name: _like(state[name], known[name], name) for name in known}
+        loaded = state_to_load(state, self._known())
         self._n_steps = loaded["n_steps"]
         self._stamps = loaded.get("times", self._stamps)
         parts = iter([loaded[name] for name in self._named()])
@@ -262,25 +250,7 @@ class Stream:
     # -- checks -------------------------------------------------------------------------------
 
     def _index(self, rows: Any) -> NDArray[np.intp] | None:
-        if rows is None:
-            return None
-        index = np.asarray(rows)
-        n = self._n_streams
-        if index.dtype == bool:
-            if index.shape != (n,):
-                raise ValueError(f"rows is a mask of shape {index.shape}, expected {(n,)}.")
-            return np.flatnonzero(index)
-        index = np.atleast_1d(index)
-        if index.size == 0:
-            return np.zeros(0, dtype=np.intp)
-        if index.ndim != 1 or index.dtype.kind not in "iu":
-            raise ValueError(f"rows must hold numbers of streams or be a mask, got {rows!r}.")
-        wrong = index[(index < 0) | (index >= n)]
-        if wrong.size:
-            raise ValueError(f"rows names stream {wrong[0]}, but they are numbered 0 to {n - 1}.")
-        if len(np.unique(index)) < len(index):
-            raise ValueError(f"rows names a stream twice, got {rows!r}; pass its steps in turn.")
-        return index
+        return index_of_rows(rows, self._n_streams)
 
     def _read(self, x: Any, index: NDArray[np.intp] | None) -> NDArray[Any]:
         """Check steps, and count their times from the first step of each stream."""
@@ -368,6 +338,60 @@ class Stream:
         stream = row if index is None else int(index[row])
         at = f"step {step[0]} of the chunk, " if step else ""
         return f"x at stream {stream}, {at}feature {feature} {reason}."
+
+
+def index_of_rows(rows: Any, n_streams: int) -> NDArray[np.intp] | None:
+    """Numbers of the streams that are meant; None for all.
+
+    Raises
+    ------
+    ValueError
+        If `rows` is no list of different numbers of streams, and no mask.
+    """
+    if rows is None:
+        return None
+    index = np.asarray(rows)
+    if index.dtype == bool:
+        if index.shape != (n_streams,):
+            raise ValueError(f"rows is a mask of shape {index.shape}, expected {(n_streams,)}.")
+        return np.flatnonzero(index)
+    index = np.atleast_1d(index)
+    if index.size == 0:
+        return np.zeros(0, dtype=np.intp)
+    if index.ndim != 1 or index.dtype.kind not in "iu":
+        raise ValueError(f"rows must hold numbers of streams or be a mask, got {rows!r}.")
+    wrong = index[(index < 0) | (index >= n_streams)]
+    if wrong.size:
+        raise ValueError(
+            f"rows names stream {wrong[0]}, but they are numbered 0 to {n_streams - 1}."
+        )
+    if len(np.unique(index)) < len(index):
+        raise ValueError(f"rows names a stream twice, got {rows!r}; pass its steps in turn.")
+    return index
+
+
+def state_to_load(
+    state: Mapping[str, Any], known: Mapping[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Copies of the arrays of a state, which has to be like a known one.
+
+    Raises
+    ------
+    ValueError
+        If it is not, or belongs to another model.
+    """
+    if set(state) != set(known):
+        odd = sorted(set(state) ^ set(known))
+        raise ValueError(
+            f"this is no state of these streams: {odd[0]!r} is "
+            f"{'missing' if odd[0] in known else 'unknown'}; pass what state_dict() gave."
+        )
+    if not np.array_equal(np.asarray(state["model"]), known["model"]):
+        raise ValueError(
+            "the state belongs to other weights; load it into a stream of the estimator it "
+            "came from."
+        )
+    return {name: _like(state[name], known[name], name) for name in known}
 
 
 def _like(given: Any, known: NDArray[Any], name: str) -> NDArray[Any]:

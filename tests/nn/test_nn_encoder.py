@@ -291,3 +291,20 @@ def test_f007_wrong_input_is_named(shape, lengths, message):
         RecurrentEncoder(3, 4)(torch.zeros(shape), lengths)
     with pytest.raises(ValueError, match=message):
         RecurrentEncoder(3, 4).advance(torch.zeros(shape), None, lengths)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "mingru", "minlstm"])
+def test_padding_that_nobody_reads_changes_no_valid_step(cell, bidirectional):
+    torch.manual_seed(0)
+    encoder = RecurrentEncoder(3, (8, 5), cell=cell, bidirectional=bidirectional).eval()
+    x, lengths = torch.randn(64, 20, 3), torch.randint(1, 21, (64,))
+    mask = length_mask(lengths, 20)
+    x[~mask] = float("nan")
+    with torch.no_grad():
+        expected = encoder(x, lengths)
+        output = encoder(x, lengths, padding_is_read=False)
+    assert torch.equal(output[mask], expected[mask])
+    # With gradients padding is cleared in any case: it would reach those of the weights.
+    encoder(x, lengths, padding_is_read=False)[mask].sum().backward()
+    assert all(bool(p.grad.isfinite().all()) for p in encoder.parameters())

@@ -126,3 +126,15 @@ def test_heads_are_as_many_poolings_by_attention(lengths):
 def test_heads_are_at_least_one():
     with pytest.raises(ValueError, match="attention_heads must be at least 1, got 0"):
         Pooling(4, "attention", attention_heads=0)
+
+
+@pytest.mark.parametrize("num_directions", [1, 2])
+def test_last_reads_no_padding(num_directions):
+    pooling = Pooling(4, "last", num_directions)
+    output, lengths = torch.randn(3, 5, 4), torch.tensor([5, 2, 0])
+    expected = pooling(output, lengths)
+    for row, length in zip(output, lengths, strict=True):
+        row[length:] = float("nan")
+    assert not pooling.reads_padding
+    assert torch.equal(pooling(output, lengths), expected)
+    assert expected[2].abs().sum() == 0

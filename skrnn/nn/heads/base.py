@@ -108,6 +108,24 @@ class Head(nn.Module, ABC):
             The mean over the outputs, not reduced over the leading dimensions.
         """
 
+    def mean_loss(self, raw: Tensor, target: Tensor) -> Tensor:
+        """Compute the mean of the loss over all elements.
+
+        Parameters
+        ----------
+        raw : Tensor of shape (..., raw_size)
+            Projected representation.
+
+        target : Tensor of shape (..., n_outputs)
+            The truth.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The mean of `loss`.
+        """
+        return self.loss(raw, target).mean()
+
     @abstractmethod
     def predict(self, raw: Tensor) -> Tensor:
         """Compute the point prediction.

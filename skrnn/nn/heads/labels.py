@@ -72,17 +72,43 @@ class CategoricalHead(Head):
         ValueError
             If the shapes do not fit.
         """
+        return self._cross_entropy(raw, target, "none").view(target.shape)
+
+    def mean_loss(self, raw: Tensor, target: Tensor) -> Tensor:
+        """Compute the mean of the cross entropy, in one operation.
+
+        Parameters
+        ----------
+        raw : Tensor of shape (..., n_classes)
+            Logits.
+
+        target : Tensor of shape (...), int64
+            Number of the true class, in `[0, n_classes)`.
+
+        Returns
+        -------
+        Tensor of shape ()
+            The mean of `loss`.
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not fit.
+        """
+        return self._cross_entropy(raw, target, "mean")
+
+    def _cross_entropy(self, raw: Tensor, target: Tensor, reduction: str) -> Tensor:
         if target.shape != raw.shape[:-1]:
             raise ValueError(
                 f"target has shape {tuple(target.shape)}, expected {tuple(raw.shape[:-1])}: the "
                 f"number of the class of every element."
             )
-        rows = raw.reshape(-1, self.n_outputs)
-        smoothing = self.label_smoothing if self.training else 0.0
-        loss = functional.cross_entropy(
-            rows, target.reshape(-1), reduction="none", label_smoothing=smoothing
+        return functional.cross_entropy(
+            raw.reshape(-1, self.n_outputs),
+            target.reshape(-1),
+            reduction=reduction,
+            label_smoothing=self.label_smoothing if self.training else 0.0,
         )
-        return loss.view(target.shape)
 
     def predict(self, raw: Tensor) -> Tensor:
         """Compute the probabilities of the classes.

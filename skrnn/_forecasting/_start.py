@@ -1,0 +1,140 @@
+"""Start: where the streams of a fitted forecaster begin, and how they read what comes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from skrnn._forecasting._ahead import ends_of, spans_ahead
+from skrnn._forecasting._clock import Clock
+from skrnn._forecasting._inputs import Inputs
+from skrnn._forecasting._model import ForecastModel
+from skrnn._forecasting._record import Record
+from skrnn._forecasting._rolling import Beginning
+from skrnn._training import network_to_state
+
+
+@dataclass(frozen=True)
+class StampFeatures:
+    """Features of steps, from their time stamps and from rows of X.
+
+    Parameters
+    ----------
+    inputs : Inputs
+        Which features there are.
+
+    clock : Clock
+        Clock of the series.
+    """
+
+    inputs: Inputs
+    clock: Clock
+
+    @property
+    def columns(self) -> list[Hashable]:
+        """Columns of X that a step that has happened needs."""
+        encoder = self.inputs.encoder
+        return [] if encoder is None else [*encoder.known_, *encoder.past_]
+
+    @property
+    def columns_ahead(self) -> list[Hashable]:
+        """Columns of X that a step to come needs."""
+        return self.inputs.known
+
+    def read(
+        self, name: str, ticks: NDArray[np.integer], X: Any, columns: list[Hashable]
+    ) -> NDArray[np.float32]:
+        """Features of steps at `ticks`, whose columns of X are given row by row."""
+        frame = None if X is None else _frame(X, columns, ticks.size)
+        rows = self.inputs.rows(name, self.clock, ticks.ravel(), frame)
+        return rows.reshape(*ticks.shape, rows.shape[1])
+
+
+def steps_ahead(fh: Any, horizon: int) -> NDArray[np.int64]:
+    """Steps of a forecasting horizon that moves on with its series.
+
+    Raises
+    ------
+    ValueError
+        If it does not, or reaches into the past.
+    """
+    if fh is None:
+        return np.arange(1, horizon + 1)
+    steps = fh.to_pandas()
+    if not (fh.is_relative and pd.api.types.is_integer_dtype(steps.dtype) and (steps > 0).all()):
+        raise ValueError(
+            "a stream forecasts steps from 1 on, counted from the newest one, got "
+            f"fh={steps.tolist()}; pass such steps as stream(fh=[1, 2, 3])."
+        )
+    return steps.to_numpy(dtype=np.int64)
+
+
+def beginning_of(
+    record: Record, model: ForecastModel, steps: NDArray[np.int64], missing: bool
+) -> Beginning:
+    """Where streams begin: at the ends of the series of a record."""
+    history = record.recent
+    panel = history.panel
+    covariates = history.arrays_ahead(spans_ahead(model, panel, 0), None)
+    ends = ends_of(model, panel, covariates, record.earlier)
+    known = np.array(
+        [
+            [_last(ends.values[i, :, j], record, i, j) for j in range(panel.n_columns)]
+            for i in range(panel.n_series)
+        ]
+    )
+    return Beginning(
+        learned=model.learned,
+        # The number of streams stays the same, and with it the shape of a batch.
+        networks=partial(model.networks, fill=False),
+        ends=ends,
+        known=known,
+        features=StampFeatures(model.inputs, panel.clock),
+        steps=steps,
+        keys=panel.keys,
+        digest=_digest(model),
+        missing=missing,
+    )
+
+
+def _last(window: NDArray[np.float64], record: Record, i: int, j: int) -> float:
+    known = window[np.isfinite(window)]
+    return float(known[-1]) if len(known) else record.earlier(i, j)
+
+
+def _digest(model: ForecastModel) -> bytes:
+    digest = hashlib.sha256()
+    for net in model.nets:
+        for name, array in sorted(network_to_state(net.module_).items()):
+            digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
+    for array in (model.transform.log, model.transform.offset, model.transform.season, model.least):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest()[:8]
+
+
+def _frame(X: Any, columns: list[Hashable], n_rows: int) -> pd.DataFrame:
+    """Rows of X with the names of their columns."""
+    if isinstance(X, pd.DataFrame):
+        lacking = [name for name in columns if name not in X.columns]
+        if lacking:
+            raise ValueError(
+                f"X has columns {X.columns.tolist()}, without {lacking}; pass those of {columns}."
+            )
+        frame = X[columns].reset_index(drop=True)
+    else:
+        values = np.asarray(X, dtype=None if hasattr(X, "dtype") else object)
+        if values.size != n_rows * len(columns):
+            raise ValueError(
+                f"X has shape {values.shape}, expected {n_rows} rows of the columns {columns}."
+            )
+        frame = pd.DataFrame(values.reshape(n_rows, len(columns)), columns=columns)
+    if len(frame) != n_rows:
+        raise ValueError(f"X has {len(frame)} rows, expected {n_rows} of the columns {columns}.")
+    return frame
