@@ -395,9 +395,9 @@ class RNNRegressor(EstimatorStreamMixin[RegressorStream], RegressorMixin, Recurr
 
     With ``early_stopping="auto"``, 50 to 499 samples and one answer per sequence, networks are
     trained first without one fifth of the samples and without another, and predict it after every
-    epoch. If the loss of these samples, averaged over five epochs, is higher at the end than at its
-    lowest by more than a standard error of the difference, as it is where there is more noise than
-    pattern, the training on all samples ends after the epoch of the lowest, on the same schedule.
+    epoch. The training on all samples ends, on the same schedule, after the last epoch at which
+    the loss of these two fifths, averaged over five epochs, is above its lowest by no more than
+    half a standard error of the difference: before the end where there is more noise than pattern.
     That takes up to 2.6 times as long. Later fits of a warm start do not, nor those with
     `max_time`.
 

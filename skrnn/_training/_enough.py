@@ -13,8 +13,9 @@ from torch import Tensor
 # Neighbours on each side that the loss of an epoch is averaged with: single epochs at a high
 # learning rate jump, and the luckiest of them is not the best.
 NEIGHBOURS = 2
-# Standard errors by which the last epoch must be worse than the best to be given up.
-N_STANDARD_ERRORS = 1.0
+# Standard errors by which an epoch may be worse than the best. Of epochs that can hardly be told
+# from it the last is taken: where patterns are learned, more training is the safer mistake.
+N_STANDARD_ERRORS = 0.5
 
 
 class RowLosses(Callback):
@@ -72,19 +73,20 @@ def enough_epochs(losses: NDArray, weight: NDArray) -> int | None:
     Returns
     -------
     n_epochs : int or None
-        The epoch with the least mean loss, each averaged with its neighbours, if the last one is
-        worse by more than a standard error of the difference; else None.
+        The last epoch whose mean loss, averaged with its neighbours, is above the least by no more
+        than half a standard error of the difference; None if that is the last of all.
     """
     smooth = _running_mean(losses)
-    best = int(np.argmin(np.average(smooth, axis=1, weights=weight)))
-    worse = smooth[-1] - smooth[best]
-    mean = np.average(worse, weights=weight)
     n_samples = weight.sum() ** 2 / np.square(weight).sum()
     if not np.isfinite(smooth).all() or n_samples <= 1:
         return None
-    variance = np.average(np.square(worse - mean), weights=weight)
-    error = np.sqrt(variance / (n_samples - 1))
-    return best + 1 if mean > N_STANDARD_ERRORS * error else None
+    best = int(np.argmin(np.average(smooth, axis=1, weights=weight)))
+    worse = smooth - smooth[best]
+    means = np.average(worse, axis=1, weights=weight)
+    variances = np.average(np.square(worse - means[:, None]), axis=1, weights=weight)
+    as_good = means <= N_STANDARD_ERRORS * np.sqrt(variances / (n_samples - 1))
+    last = int(np.flatnonzero(as_good)[-1])
+    return last + 1 if last + 1 < len(losses) else None
 
 
 def _running_mean(losses: NDArray) -> NDArray[np.float64]:
