@@ -238,8 +238,9 @@ class RNNClassifier(EstimatorStreamMixin[ClassifierStream], ClassifierMixin, Rec
     early_stopping : bool or "auto", default="auto"
         Hold out a validation part, stop when its loss stops falling and return to the best
         weights. ``"auto"`` does so from 500 samples on, or when `validation_split` is given: in
-        smaller data every sample is worth more as training data. False trains all epochs and keeps
-        the last weights.
+        smaller data every sample is worth more as training data, and a regressor looks for the
+        epoch to stop after in its own way, see Notes of :class:`RNNRegressor`. False trains all
+        epochs and keeps the last weights.
 
     validation_fraction : float, default=0.1
         Share of the samples in the validation part. Values in ``(0, 1)``.
