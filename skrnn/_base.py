@@ -42,6 +42,7 @@ from skrnn._training import (
     building,
     digest_of,
     learn_times,
+    learn_unseen,
     own_surroundings,
     processes_of,
     resolve_optimizer,
@@ -362,6 +363,22 @@ class RecurrentEstimator(
         self._learn_scale(samples, network.head)
         network.head.initialize(torch.as_tensor(self._encode_target(samples)))
         return network
+
+    def _learn_unseen(self, network: SequenceNetwork, samples: Samples) -> None:
+        """Learn the statistics of features that no earlier data had a value of."""
+        irregular = network.irregular
+        if irregular is None or not irregular.mask or bool(irregular.known.all()):
+            return
+        new = learn_unseen(irregular, self._inputs_of(samples))
+        if not self.standardize or network.scaler is None or not len(new):
+            return
+        scaler = network.scaler
+        mean, scale = (
+            part.cpu().numpy().astype(np.float64) for part in (scaler.mean, scaler.scale)
+        )
+        for old, found in zip((mean, scale), samples.moments(), strict=True):
+            old[new] = found[new]
+        scaler.set(mean, scale)
 
     def _time_channel(self) -> int | None:
         """Position of the feature that holds times."""

@@ -22,7 +22,9 @@ from skrnn._forecasting._history import History
 from skrnn._forecasting._inputs import Inputs
 from skrnn._forecasting._model import ForecastModel
 from skrnn._forecasting._panel import Panel, panel_frame, panel_index, read_panel
+from skrnn._forecasting._plain import plain_forecaster
 from skrnn._forecasting._record import Record
+from skrnn._forecasting._rolling import Beginning
 from skrnn._forecasting._setup import (
     COUNT_LOSSES,
     FORECASTER_CONSTRAINTS,
@@ -820,12 +822,21 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
             If `fh` holds anything but numbers of steps from 1 on.
         """
         self.check_is_fitted()
+        return ForecasterStream(self._beginning(fh))
+
+    def _to_plain(self) -> tuple[dict[str, Any], dict[str, NDArray], Any]:
+        """Plain values, arrays and the clock, of which `skrnn.export` makes a predictor."""
+        self.check_is_fitted()
+        beginning = self._beginning(None)
+        clock = self._seen().recent.panel.clock
+        return *plain_forecaster(type(self).__name__, self.model_, beginning, clock), clock
+
+    def _beginning(self, fh: Any) -> Beginning:
         fh = self._fh if fh is None else fh
         if fh is not None and not isinstance(fh, ForecastingHorizon):
             fh = ForecastingHorizon(fh)
         steps = steps_ahead(fh, self.model_.horizon)
-        missing = self.missing == "mask"
-        return ForecasterStream(beginning_of(self._seen(), self.model_, steps, missing))
+        return beginning_of(self._seen(), self.model_, steps, self.missing == "mask")
 
     # -- what the fit was like ----------------------------------------------------------------
 

@@ -227,6 +227,7 @@ class MembersMixin:
     freeze: Any
     _frozen: tuple[str, ...]
     _build_network: Any
+    _learn_unseen: Any
     _make_net: Any
 
     def _members(
@@ -244,6 +245,7 @@ class MembersMixin:
                 net = copy.deepcopy(start)
                 net.processes = processes_of(self.accelerator)
                 net.deterministic = self.deterministic
+                self._learn_unseen(net.module_, training)
                 freeze(net.module_, self._frozen)
                 net.adopt(
                     self.lr,
@@ -257,6 +259,7 @@ class MembersMixin:
                 network = self._build_network(training, next(numbers))
             else:
                 network = copy.deepcopy(start.module_)
+                self._learn_unseen(network, training)
             return self._make_net(network, device, seed).initialize()
 
         seeds = seeds_of_members(seed, len(starts))

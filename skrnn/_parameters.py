@@ -27,6 +27,7 @@ from skrnn.nn import (
     ConvFrontend,
     NegativeBinomialHead,
 )
+from skrnn.nn.cells import observes
 from skrnn.nn.specs import DTYPES
 
 CONSTRAINTS: dict[str, Any] = {
@@ -443,20 +444,21 @@ def _check_tokens(estimator: Any) -> None:
 def _check_decay(estimator: Any) -> None:
     """Check what does not go with a cell that decays between observations."""
     cell = estimator.cell
+    asked = f"cell={cell!r}" if isinstance(cell, str) else f"cell={cell.__name__}"
     if reads_forward_only(cell):
         if estimator.missing != "mask":
             raise ValueError(
-                f"cell={cell!r} reads which values were observed, and when; set missing='mask' (X "
+                f"{asked} reads which values were observed, and when; set missing='mask' (X "
                 "may be complete), or use another cell, as 'gru'."
             )
         if estimator.bidirectional != "auto" and estimator.bidirectional:
             raise ValueError(
-                f"cell={cell!r} decays with the time since earlier observations and reads forward "
+                f"{asked} decays with the time since earlier observations and reads forward "
                 "only; leave bidirectional at 'auto', or use another cell with missing='mask'."
             )
         if estimator.frontend not in (None, "auto"):
             raise ValueError(
-                f"cell={cell!r} reads values and masks themselves, got frontend="
+                f"{asked} reads values and masks themselves, got frontend="
                 f"{estimator.frontend!r}; use frontend=None, or another cell."
             )
 
@@ -494,7 +496,7 @@ def spec_of_slots(estimator: Any) -> dict[str, Any]:
 
 def reads_forward_only(cell: Any) -> bool:
     """Whether a cell must not read sequences from their end."""
-    return isinstance(cell, str) and cell in OBSERVING_CELLS
+    return observes(cell)
 
 
 def resolve_frontend(estimator: Any, lengths: NDArray[np.integer]) -> dict[str, Any]:

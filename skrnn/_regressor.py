@@ -162,8 +162,9 @@ class RNNRegressor(EstimatorStreamMixin[RegressorStream], RegressorMixin, Recurr
     missing : {"error", "mask"}, default="error"
         What NaN inside a sequence is: an error, or a missing value. With ``"mask"`` the network
         reads every feature as three: its value, the last observed one where it is missing (its mean
-        before the first); whether it was observed; and the time since its last observation. Not
-        with `embedding_dim`. Read more in the :ref:`User Guide <irregular>`.
+        before the first, 0 with ``standardize=False``); whether it was observed; and the time since
+        its last observation. Not with `embedding_dim`. Read more in the
+        :ref:`User Guide <irregular>`.
 
     time_channel : int, str or None, default=None
         The feature that holds the time stamp of every step, by position or name, for steps at

@@ -1,5 +1,6 @@
 """Missing values and irregular times in the estimators: what they change, keep and refuse."""
 
+import copy
 import pickle
 from typing import Any
 
@@ -8,16 +9,18 @@ import pandas as pd
 import pytest
 import torch
 from gappy_data import NAN, gappy, labels, timed
+from numpy.testing import assert_allclose
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
+from skorch.callbacks import Callback
 from sktime.datatypes import convert_to
 from stored_data import Items, as_maps, lower_limits, on_disk, padded
 
 import skrnn
 from skrnn import RNNClassifier, RNNForecaster, RNNRegressor
-from skrnn.nn import Jitter, Mixup, Scaling, TimeWarp
-from skrnn.preprocessing import SequenceScaler
+from skrnn.nn import GRUDLayer, Jitter, Mixup, Scaling, TimeWarp
+from skrnn.preprocessing import SequencePadder, SequenceScaler
 from skrnn.sktime import RNNClassifier as SktimeClassifier
 from skrnn.sktime import RNNRegressor as SktimeRegressor
 
@@ -133,6 +136,91 @@ def test_a_feature_that_fit_never_saw_is_ignored() -> None:
     for x in X:
         x[:, 1] = 1e9
     assert np.array_equal(model.predict_proba(X), expected)
+
+
+@pytest.mark.parametrize("how", ["partial_fit", "warm_start"])
+@pytest.mark.parametrize("params", [{}, {"time_channel": 0, "n_estimators": 2}])
+def test_a_feature_that_comes_later_is_learned(how: str, params: dict[str, Any]) -> None:
+    """Its statistics are those of the data that show it first; all others stay."""
+    X = gappy()
+    for x in X:
+        x[:, 1] = NAN
+    later, y = gappy(seed=1), labels(X)
+    if params:
+        X, later = ([x[:, [3, 0, 1, 2]] for x in timed(data)] for data in (X, later))
+    model = RNNClassifier(missing="mask", **TINY, **params).fit(X, y)
+    before = copy.deepcopy([net.module_ for net in model.nets_])
+    if how == "partial_fit":
+        model.partial_fit(later, labels(later))
+    else:
+        model.set_params(warm_start=True).fit(later, labels(later))
+    column = 2 if params else 1
+    values = np.concatenate(later)[:, column]
+    for net, old in zip(model.nets_, before, strict=True):
+        scaler, irregular = net.module_.scaler, net.module_.irregular
+        assert irregular.known.all()
+        assert not old.irregular.known.all()
+        assert_allclose(scaler.mean[column], np.nanmean(values), rtol=1e-5)
+        assert_allclose(scaler.scale[column], np.nanstd(values), rtol=1e-5)
+        others = [i for i in range(len(scaler.mean)) if i != column]
+        assert torch.equal(scaler.mean[others], old.scaler.mean[others])
+        assert torch.equal(irregular.time_scale, old.irregular.time_scale)
+    unseen = [x.copy() for x in later]
+    for x in unseen:
+        x[:, column] = NAN
+    assert np.abs(model.predict_proba(unseen) - model.predict_proba(later)).max() > 1e-6
+
+
+def test_a_failed_fit_learns_no_new_feature() -> None:
+    X = gappy()
+    for x in X:
+        x[:, 1] = NAN
+    model = RNNClassifier(missing="mask", **TINY).fit(X, labels(X))
+
+    class Broken(Callback):
+        def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+            raise RuntimeError("stop")
+
+    model.set_params(warm_start=True, callbacks=[Broken()])
+    with pytest.raises(RuntimeError, match="stop"):
+        model.fit(gappy(seed=1), labels(X))
+    assert not model.net_.module_.irregular.known.all()
+
+
+def test_the_class_of_the_decaying_cell_is_the_cell() -> None:
+    """It reads forward only under "auto", in all places, and upper layers read states."""
+    X = gappy()
+    params: dict[str, Any] = {"missing": "mask", **TINY, "hidden_size": (4, 3)}
+    named = RNNClassifier(cell="grud", **params).fit(X, labels(X))
+    given = RNNClassifier(cell=GRUDLayer, **params).fit(X, labels(X))
+    assert np.array_equal(named.predict_proba(X), given.predict_proba(X))
+    for wrong, words in [
+        ({"missing": "error"}, "cell=GRUDLayer reads which values were observed"),
+        ({"bidirectional": True}, "cell=GRUDLayer decays with the time"),
+        ({"frontend": "patch"}, "cell=GRUDLayer reads values and masks themselves"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            RNNClassifier(cell=GRUDLayer, **{**params, **wrong}).fit(X, labels(X))
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_what_was_never_observed_is_0(standardize: bool) -> None:
+    """That is the mean of the training part where features are standardised, and only there."""
+    X = gappy()
+    model = RNNClassifier(missing="mask", standardize=standardize, **TINY).fit(X, labels(X))
+    module = model.net_.module_
+    silent = torch.full((1, 2, 3), NAN)
+    assert (module.irregular(module.scaler(silent))[0][0, :, :3] == 0).all()
+    mean = torch.tensor(np.nanmean(np.concatenate(X), axis=0)).float()
+    known = module.irregular(module.scaler(mean[None, None]))[0][0, :, :3]
+    assert bool((known.abs() < 1e-5).all()) == standardize
+
+
+def test_padded_sequences_keep_their_gaps() -> None:
+    X = gappy()
+    model = make_pipeline(SequencePadder(), RNNClassifier(missing="mask", **TINY))
+    plain = RNNClassifier(missing="mask", **TINY).fit(X, labels(X))
+    assert_allclose(model.fit(X, labels(X)).predict_proba(X), plain.predict_proba(X), atol=1e-6)
 
 
 @pytest.mark.parametrize("params", [{}, {"cell": "grud", "time_channel": -1}])

@@ -11,20 +11,13 @@ import pytest
 from gappy_data import gappy, labels, timed
 from numpy.testing import assert_allclose, assert_array_equal
 from test_export_numpy import ALONE, CELLS, assert_same
-from word_data import N_CHARACTERS, N_WORDS, spelt
+from word_data import WORDS, spelt
 
 from skrnn import RNNClassifier, RNNRegressor
 from skrnn.export import load_numpy, to_numpy
 
 TINY: dict[str, Any] = {"hidden_size": 4, "max_epochs": 2, "lr": 0.1, "random_state": 0}
 POOLINGS = ("last", "mean", "max", "attention")
-WORDS: dict[str, Any] = {
-    "embedding_dim": 3,
-    "character_dim": 4,
-    "vocabulary_size": N_WORDS,
-    "character_vocabulary_size": N_CHARACTERS,
-    **TINY,
-}
 NAN = float("nan")
 
 
@@ -129,7 +122,7 @@ def test_wrong_times_are_named() -> None:
 )
 def test_words_and_their_characters(encoder: str, both: bool, loss: str, tmp_path: Path) -> None:
     X = spelt()
-    model = RNNClassifier(character_encoder=encoder, bidirectional=both, loss=loss, **WORDS)
+    model = RNNClassifier(character_encoder=encoder, bidirectional=both, loss=loss, **WORDS, **TINY)
     model.set_params(return_sequences=True, n_estimators=2).fit(X, [x[:, 0] % 3 for x in X])
     predictor, longer = through_a_file(model, tmp_path), [*X, np.zeros((0, 6), dtype=int)]
     assert_same(predictor.predict_proba(longer), model.predict_proba(longer))
@@ -139,7 +132,7 @@ def test_words_and_their_characters(encoder: str, both: bool, loss: str, tmp_pat
 
 def test_spelt_words_in_rows_and_wrong_ids() -> None:
     X = spelt()
-    model = RNNClassifier(character_encoder="lstm", n_channels=6, **WORDS).fit(X, labels(X))
+    model = RNNClassifier(character_encoder="lstm", n_channels=6, **WORDS, **TINY).fit(X, labels(X))
     predictor = to_numpy(model)
     block = np.zeros((len(X), 6, 6), dtype=int)
     for row, x in zip(block, X, strict=True):
@@ -166,7 +159,7 @@ def test_they_need_numpy_and_safetensors_only(tmp_path: Path) -> None:
     params = {"time_channel": 3, "missing": "mask", **TINY}
     models = {
         "gaps": RNNRegressor(cell="grud", **params).fit(X, labels(X)),
-        "words": RNNRegressor(character_encoder="conv", bidirectional=False, **WORDS),
+        "words": RNNRegressor(character_encoder="conv", bidirectional=False, **WORDS, **TINY),
     }
     models["words"].fit(W, labels(W))
     for name, data in (("gaps", X), ("words", W)):
@@ -197,7 +190,7 @@ def test_sound_files_that_lie_are_refused(tmp_path: Path) -> None:
     to_numpy(
         RNNClassifier(cell="grud", missing="mask", time_channel=3, **TINY).fit(X, labels(X))
     ).save(tmp_path / "gaps")
-    to_numpy(RNNClassifier(character_encoder="conv", **WORDS).fit(W, labels(W))).save(
+    to_numpy(RNNClassifier(character_encoder="conv", **WORDS, **TINY).fit(W, labels(W))).save(
         tmp_path / "words"
     )
     for file, name, value in [

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 import skrnn
-from skrnn import RNNClassifier, RNNForecaster, RNNRegressor
+from skrnn import RNNClassifier, RNNRegressor
 from skrnn.export import load_numpy, to_numpy
 from skrnn.nn import NormalHead
 from skrnn.preprocessing import SequenceScaler
@@ -385,8 +385,6 @@ def test_what_is_of_your_own_is_named(ragged: list, labels: Any, numbers: Any) -
         to_numpy(RNNClassifier())
     with pytest.raises(TypeError, match="a LogisticRegression cannot be computed without torch"):
         to_numpy(LogisticRegression())
-    with pytest.raises(TypeError, match="a RNNForecaster cannot be computed without torch"):
-        to_numpy(RNNForecaster())
     pipe = make_pipeline(SequenceScaler(), RNNClassifier(**TINY)).fit(ragged, labels)
     with pytest.raises(TypeError, match="such as the last step of a pipeline"):
         to_numpy(pipe)

@@ -12,19 +12,12 @@ from gappy_data import gappy, labels, timed
 from numpy.testing import assert_allclose
 from test_export_numpy import CELLS
 from test_export_onnx import per_step, run
-from word_data import N_CHARACTERS, N_WORDS, spelt
+from word_data import WORDS, spelt
 
 from skrnn import RNNClassifier, RNNRegressor
 from skrnn.export import to_onnx
 
 TINY: dict[str, Any] = {"hidden_size": 3, "max_epochs": 2, "lr": 0.05, "random_state": 0}
-WORDS: dict[str, Any] = {
-    "embedding_dim": 3,
-    "character_dim": 4,
-    "vocabulary_size": N_WORDS,
-    "character_vocabulary_size": N_CHARACTERS,
-    **TINY,
-}
 NAN = float("nan")
 
 
@@ -87,7 +80,7 @@ def run_words(path: Path, X: list[np.ndarray]) -> np.ndarray:
 @pytest.mark.parametrize(("encoder", "both"), [*product(["conv", "gru", "lstm"], [False, True])])
 def test_f093_words_and_their_characters(tmp_path: Path, encoder: str, both: bool) -> None:
     X = spelt()
-    model = RNNClassifier(character_encoder=encoder, bidirectional=both, **WORDS)
+    model = RNNClassifier(character_encoder=encoder, bidirectional=both, **WORDS, **TINY)
     to_onnx(model.fit(X, labels(X)), tmp_path / "m.onnx")
     for some in (X, X[:1], [x[:1] for x in X]):
         assert_allclose(run_words(tmp_path / "m.onnx", some), model.predict_proba(some), atol=1e-5)
@@ -102,6 +95,6 @@ def test_the_reference_computes_them_too(
     X: list[np.ndarray] = data_of(times=True) if kind == "grud" else spelt()
     params: dict[str, Any] = {"missing": "mask", "time_channel": 3, "cell": "grud", **TINY}
     if kind == "characters":
-        params = {"character_encoder": "gru", **WORDS}
+        params = {"character_encoder": "gru", **WORDS, **TINY}
     to_onnx(RNNClassifier(**params).fit(X, labels(X)), tmp_path / "m.onnx")
     assert (tmp_path / "m.onnx").stat().st_size > 1000

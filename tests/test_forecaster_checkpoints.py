@@ -1,6 +1,8 @@
 """Checkpoints of what sktime governs: the forecaster and the twins go on where they were cut."""
 
 import os
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.utils._param_validation import InvalidParameterError
-from test_checkpoints import begin_and_kill, files_in
+from test_checkpoints import files_in
 
 import skrnn
 from skrnn import RNNForecaster
@@ -102,6 +104,24 @@ def test_f069_a_forecaster_of_a_panel_is_resumed(params, panel, tmp_path, cut_sh
     resumed = RNNForecaster(**params, resume="auto").fit(panel, fh=[1, 2])
     assert_same_model(resumed, straight)
     assert files_in(tmp_path) == []
+
+
+def begin_and_kill(fit, folder, seconds):
+    """Fit in a forked process, and kill it some time after it has written a file."""
+    seen = {path.name for path in files_in(folder)}
+    child = os.fork()
+    if child == 0:
+        try:
+            fit()
+        finally:
+            os._exit(0)
+    deadline = time.monotonic() + 120
+    while {path.name for path in files_in(folder)} <= {*seen, "lock"}:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    assert os.waitpid(child, 0)[1] in (0, signal.SIGKILL)
 
 
 def test_f069_a_forecaster_that_was_killed_is_resumed(panel, tmp_path):

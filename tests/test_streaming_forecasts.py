@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from skrnn import RNNForecaster
 from skrnn._forecasting._record import Record
+from skrnn.export import to_numpy
 from skrnn.streaming import ForecasterStream
 
 SMALL = {
@@ -97,26 +98,30 @@ def assert_stream_is_updates(forecaster, y, X=None, rtol=1e-9):
 
 
 @pytest.mark.parametrize(
-    "params",
+    ("kind", "params"),
     [
-        {},
-        {"loss": "student_t", "scaling": "instance", "cell": "gru", "decoder": "recurrent"},
-        {"n_estimators": 2, "guard": "off", "calibrate": False},
-        {"log": True, "deseasonalize": True, "guard": "fallback"},
-        {"calendar": False, "scaling": "mean", "cell": "mingru"},
-        {"horizon": 2, "log": False},  # step 3 goes on from there
+        ("single", {}),
+        ("columns", {}),
+        ("panel", {}),
+        ("panel", {"loss": "student_t", "scaling": "instance", "decoder": "recurrent"}),
+        ("panel", {"n_estimators": 2, "guard": "off", "calibrate": False, "cell": "gru"}),
+        ("panel", {"log": True, "deseasonalize": True, "guard": "fallback"}),
+        ("columns", {"calendar": False, "scaling": "mean", "cell": "mingru"}),
+        ("single", {"horizon": 2, "log": False}),  # step 3 goes on from there
     ],
-    ids=lambda params: "-".join(params) or "defaults",
+    ids=str,
 )
-@pytest.mark.parametrize("kind", ["single", "columns", "panel"])
-def test_a_step_is_an_update_and_a_forecast(params, kind):
+def test_a_step_is_an_update_and_a_forecast(kind, params):
     y = {"single": single(), "columns": single(2), "panel": panel(2)}[kind]
     assert_stream_is_updates(fit(y, **params), y)
 
 
-@pytest.mark.parametrize("params", [{}, {"horizon": 2}, {"calendar": False}])
-@pytest.mark.parametrize("kind", ["single", "panel"])
-def test_covariates_of_steps_are_read(params, kind):
+@pytest.mark.parametrize(
+    ("kind", "params"),
+    [("single", {}), ("panel", {"horizon": 2}), ("panel", {"calendar": False})],
+    ids=str,
+)
+def test_covariates_of_steps_are_read(kind, params):
     y = single() if kind == "single" else panel()
     X = covariates(y)
     assert_stream_is_updates(fit(y, X, **params), y, X)
@@ -215,6 +220,20 @@ def test_the_horizon_may_be_another(fh):
     stream = forecaster.stream(fh)
     expected = forecaster.predict(fh=[1, 2, 3] if fh is None else fh)
     assert_allclose(stream.predict()[0], expected, rtol=1e-9)
+
+
+def test_hierarchies_and_static_covariates_stream():
+    parts = {("north", "a"): panel().loc["a"], ("south", "b"): panel().loc["b"]}
+    y = pd.concat(parts, names=["region", "shop"])
+    size = y.index.get_level_values("shop").map({"a": 1.0, "b": 3.0})
+    X = pd.DataFrame({"size": size.to_numpy()}, y.index)
+    forecaster = RNNForecaster(**SMALL, static_covariates=["size"])
+    forecaster.fit(days(y, 0, N_FIT), X=days(X, 0, N_FIT), fh=FH)
+    for stream in (forecaster.stream(), to_numpy(forecaster).stream()):
+        assert stream.keys == (("north", "a"), ("south", "b"))
+        assert stream.columns == stream.columns_ahead == []
+        expected = forecaster.predict().to_numpy().reshape(2, 2)
+        assert_allclose(stream.predict(), expected, rtol=1e-6)
 
 
 # -- states -----------------------------------------------------------------------------------
@@ -317,7 +336,7 @@ def test_wrong_steps_are_named_and_move_nothing():
     assert stream.step([1.0, 2.0, 3.0], good, ahead).shape == (3, 2)
     with pytest.raises(ValueError, match="rows names stream 3"):
         stream.step([1.0], good[:1], ahead[:1], rows=[3])
-    with pytest.raises(ValueError, match="fitted without X; leave it out"):
+    with pytest.raises(ValueError, match="reads no X that changes in time; leave it out"):
         fit(y).stream().step([1.0, 2.0, 3.0], good)
 
 

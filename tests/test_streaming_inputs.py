@@ -13,7 +13,7 @@ from gappy_data import gappy, labels, timed
 from numpy.testing import assert_allclose, assert_array_equal
 from test_export_numpy import CELLS
 from test_streaming import Leaky, RunningSum, newest, prefixes
-from word_data import N_CHARACTERS, N_WORDS, spelt
+from word_data import WORDS, spelt
 
 from skrnn import RNNClassifier, RNNRegressor
 from skrnn._parameters import STEPS_TO_READ
@@ -161,13 +161,7 @@ def test_wrong_times_and_infinities_move_no_stream() -> None:
 @pytest.mark.parametrize("encoder", ["conv", "gru", "lstm"])
 def test_a_step_is_a_word(encoder: str) -> None:
     X = spelt()
-    params = {
-        "embedding_dim": 3,
-        "character_dim": 4,
-        "vocabulary_size": N_WORDS,
-        "character_vocabulary_size": N_CHARACTERS,
-        **ONE_WAY,
-    }
+    params = {**WORDS, **ONE_WAY}
     model = RNNClassifier(character_encoder=encoder, loss="crf", return_sequences=True, **params)
     model.fit(X, [x[:, 0] % 3 for x in X])
     assert_streams(model, X[:5])

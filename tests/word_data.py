@@ -1,9 +1,18 @@
 """Small sequences of words: the id of each, then the ids of its characters."""
 
+from typing import Any
+
 import numpy as np
 
 #: Ids of words and of characters there are.
 N_WORDS, N_CHARACTERS = 9, 12
+#: What an estimator reads them with.
+WORDS: dict[str, Any] = {
+    "embedding_dim": 3,
+    "character_dim": 4,
+    "vocabulary_size": N_WORDS,
+    "character_vocabulary_size": N_CHARACTERS,
+}
 
 
 def spelt(n: int = 20, width: int = 5, seed: int = 0) -> list[np.ndarray]:

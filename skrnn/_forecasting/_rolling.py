@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+import hashlib
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -74,7 +75,7 @@ class Features(Protocol):
     def read(
         self, name: str, ticks: NDArray[np.integer], X: Any, columns: list[Hashable]
     ) -> NDArray[np.float32]:
-        """Features of steps at `ticks`, whose columns of X are given row by row."""
+        """Features of steps at `ticks`, whose columns of X are the columns of a 2-D array."""
 
 
 @dataclass(frozen=True)
@@ -220,3 +221,15 @@ def _arguments(
             static = np.concatenate([static, codes.astype(static.dtype)], axis=1)
         arguments["static_covariates"] = static
     return arguments
+
+
+def digest_of(weights: Sequence[Mapping[str, NDArray[Any]]], learned: Learned) -> bytes:
+    """Tell models apart: by the weights of their networks and the scales of their series."""
+    digest = hashlib.sha256()
+    for arrays in weights:
+        for name in sorted(arrays):
+            digest.update(name.encode() + np.ascontiguousarray(arrays[name]).tobytes())
+    transform = learned.transform
+    for array in (transform.log, transform.offset, transform.season, learned.least):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.digest()[:8]

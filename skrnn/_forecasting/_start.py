@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from skrnn._forecasting._clock import Clock
 from skrnn._forecasting._inputs import Inputs
 from skrnn._forecasting._model import ForecastModel
 from skrnn._forecasting._record import Record
-from skrnn._forecasting._rolling import Beginning
+from skrnn._forecasting._rolling import Beginning, digest_of
 from skrnn._training import network_to_state
 
 
@@ -51,8 +50,8 @@ class StampFeatures:
     def read(
         self, name: str, ticks: NDArray[np.integer], X: Any, columns: list[Hashable]
     ) -> NDArray[np.float32]:
-        """Features of steps at `ticks`, whose columns of X are given row by row."""
-        frame = None if X is None else _frame(X, columns, ticks.size)
+        """Features of steps at `ticks`, whose columns of X are the columns of a 2-D array."""
+        frame = None if X is None else pd.DataFrame(X, columns=columns)
         rows = self.inputs.rows(name, self.clock, ticks.ravel(), frame)
         return rows.reshape(*ticks.shape, rows.shape[1])
 
@@ -99,7 +98,7 @@ def beginning_of(
         features=StampFeatures(model.inputs, panel.clock),
         steps=steps,
         keys=panel.keys,
-        digest=_digest(model),
+        digest=digest_of([network_to_state(net.module_) for net in model.nets], model.learned),
         missing=missing,
     )
 
@@ -107,34 +106,3 @@ def beginning_of(
 def _last(window: NDArray[np.float64], record: Record, i: int, j: int) -> float:
     known = window[np.isfinite(window)]
     return float(known[-1]) if len(known) else record.earlier(i, j)
-
-
-def _digest(model: ForecastModel) -> bytes:
-    digest = hashlib.sha256()
-    for net in model.nets:
-        for name, array in sorted(network_to_state(net.module_).items()):
-            digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
-    for array in (model.transform.log, model.transform.offset, model.transform.season, model.least):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.digest()[:8]
-
-
-def _frame(X: Any, columns: list[Hashable], n_rows: int) -> pd.DataFrame:
-    """Rows of X with the names of their columns."""
-    if isinstance(X, pd.DataFrame):
-        lacking = [name for name in columns if name not in X.columns]
-        if lacking:
-            raise ValueError(
-                f"X has columns {X.columns.tolist()}, without {lacking}; pass those of {columns}."
-            )
-        frame = X[columns].reset_index(drop=True)
-    else:
-        values = np.asarray(X, dtype=None if hasattr(X, "dtype") else object)
-        if values.size != n_rows * len(columns):
-            raise ValueError(
-                f"X has shape {values.shape}, expected {n_rows} rows of the columns {columns}."
-            )
-        frame = pd.DataFrame(values.reshape(n_rows, len(columns)), columns=columns)
-    if len(frame) != n_rows:
-        raise ValueError(f"X has {len(frame)} rows, expected {n_rows} of the columns {columns}.")
-    return frame

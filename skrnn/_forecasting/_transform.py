@@ -61,12 +61,7 @@ class SeriesTransform:
         transformed : ndarray of shape (n_steps, n_columns)
             What the network sees; NaN for what has no logarithm.
         """
-        log = self.log[series]
-        if log.any():
-            # Later values may be smaller than all were when the choice was made.
-            lifted = values + self.offset[series]
-            positive = np.where(lifted > 0, lifted, np.nan)
-            values = np.where(log, np.log(positive), values)
+        values = _logarithms(values, self.log[series], self.offset[series])
         return values - self.season[series].T[ticks % self.period]
 
     def forward_steps(
@@ -87,11 +82,8 @@ class SeriesTransform:
         transformed : ndarray of shape (n_series, n_columns)
             What `forward` makes of them.
         """
-        rows = [
-            self.forward(values[i : i + 1], one, ticks[i : i + 1])
-            for i, one in enumerate(series.tolist())
-        ]
-        return np.concatenate(rows) if rows else np.empty_like(values)
+        values = _logarithms(values, self.log[series], self.offset[series])
+        return values - self.season[series, :, ticks % self.period]
 
     def backward(
         self,
@@ -125,6 +117,16 @@ class SeriesTransform:
         offset = self.offset[series, column].reshape(-1, 1, *further)
         lifted = np.exp(np.where(log, values, 0.0).clip(max=LARGEST_LOG))
         return np.where(log, (lifted - offset).clip(min=0), values)
+
+
+def _logarithms(values: NDArray, log: NDArray[np.bool_], offset: NDArray) -> NDArray:
+    """Take the logarithms of those values that are modelled as such."""
+    if not log.any():
+        return values
+    # Later values may be smaller than all were when the choice was made.
+    lifted = values + offset
+    positive = np.where(lifted > 0, lifted, np.nan)
+    return np.where(log, np.log(positive), values)
 
 
 def learn_transform(

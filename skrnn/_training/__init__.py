@@ -6,7 +6,7 @@ from skrnn._training._callbacks import BestWeights, ScikitLearnBridge, StopTrain
 from skrnn._training._checkpoints import Checkpoints, MemberCheckpoints, digest_of
 from skrnn._training._enough import RowLosses, enough_epochs
 from skrnn._training._holdout import split_holdout
-from skrnn._training._irregular import learn_times
+from skrnn._training._irregular import learn_times, learn_unseen
 from skrnn._training._loop import Outcome, TrainingPlan, train
 from skrnn._training._memory import run_in_parts
 from skrnn._training._net import (
@@ -60,6 +60,7 @@ __all__ = [
     "enough_epochs",
     "home_of",
     "learn_times",
+    "learn_unseen",
     "network_from_state",
     "network_to_state",
     "one_ahead",

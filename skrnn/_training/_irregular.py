@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from skrnn._training._batches import OrderedBatches, SequenceDataset
@@ -39,6 +41,33 @@ def learn_times(irregular: IrregularInput, dataset: SequenceDataset) -> None:
             observed += (weight * masks).sum(dim=(0, 1))
     known = observed > 0 if irregular.mask else None
     irregular.set((squares / total).sqrt() if total else squares, known)
+
+
+def learn_unseen(irregular: IrregularInput, dataset: SequenceDataset) -> NDArray[np.intp]:
+    """Read features from now on that are observed for the first time.
+
+    Times keep their scale: with it the network has learned what it knows.
+
+    Parameters
+    ----------
+    irregular : IrregularInput
+        With a mask. Is changed.
+
+    dataset : SequenceDataset
+        Further training data, with their weights.
+
+    Returns
+    -------
+    new : ndarray of int
+        The positions of these features in the input.
+    """
+    fresh = IrregularInput(irregular.n_features, time_channel=irregular.time_channel)
+    learn_times(fresh, dataset)
+    known = irregular.known.cpu()
+    new = fresh.known & ~known
+    irregular.set(irregular.time_scale, known | fresh.known)
+    columns = [i for i in range(irregular.n_features) if i != irregular.time_channel]
+    return np.array(columns)[new.numpy()]
 
 
 def _step_weight(inputs: dict[str, Tensor], features: Tensor) -> Tensor:

@@ -17,10 +17,11 @@ from skrnn._numpy.pooling import POOLS
 from skrnn._numpy.reading import CHARACTER_ENCODERS
 from skrnn._persistence._atomic import write_atomically
 from skrnn._persistence._container import NotOurFile, pack, unpack
+from skrnn.export._checks import check_layers, check_levels, is_size, require
 
 __all__ = ["load_numpy", "write_predictor"]
 
-KIND = "numpy predictor"
+KIND, FORECASTER = "numpy predictor", "numpy forecaster"
 DTYPES = ("float32", "float64")
 
 
@@ -28,7 +29,8 @@ def write_predictor(
     options: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], path: str | os.PathLike[str]
 ) -> None:
     """Write what a predictor is made of."""
-    document, stored = {"kind": KIND, **options}, dict(arrays)
+    kind = FORECASTER if "steps" in options else KIND
+    document, stored = {"kind": kind, **options}, dict(arrays)
     if "classes" in options:
         document["classes"] = _write_classes(options["classes"], stored)
     write_atomically(path, pack(document, stored))
@@ -40,11 +42,12 @@ def load_numpy(path: str | os.PathLike[str]) -> Any:
     Parameters
     ----------
     path : str or path-like
-        A file that :meth:`NumpyClassifier.save` or :meth:`NumpyRegressor.save` wrote.
+        A file that :meth:`NumpyClassifier.save`, :meth:`NumpyRegressor.save` or
+        :meth:`NumpyForecaster.save` wrote.
 
     Returns
     -------
-    predictor : NumpyClassifier or NumpyRegressor
+    predictor : NumpyClassifier, NumpyRegressor or NumpyForecaster
         The predictor.
 
     Raises
@@ -81,19 +84,20 @@ def load_numpy(path: str | os.PathLike[str]) -> Any:
     True
     """
     # The classes write files, and so import this module.
+    from skrnn.export._forecast_files import checked_forecaster
+    from skrnn.export._forecasters import NumpyForecaster
     from skrnn.export._predictors import NumpyClassifier, NumpyRegressor
 
     document, found = unpack(path)
     arrays = {name: array.astype(array.dtype.newbyteorder("=")) for name, array in found.items()}
-    if document.get("kind") != KIND:
+    if document.get("kind") not in (KIND, FORECASTER):
         raise NotOurFile(
             f"{os.fspath(path)!r} holds no predictor of numpy; read files of estimators with "
             "skrnn.load."
         )
     try:
-        arrays = {
-            name: array.astype(array.dtype.newbyteorder("=")) for name, array in arrays.items()
-        }
+        if document["kind"] == FORECASTER:
+            return NumpyForecaster(checked_forecaster(document, arrays), arrays)
         options = _checked(document, arrays)
     except (KeyError, TypeError, AttributeError) as error:
         raise NotOurFile(f"{os.fspath(path)!r} describes no predictor: {error!r}.") from error
@@ -105,15 +109,15 @@ def _checked(document: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[
     options = {k: v for k, v in document.items() if k not in ("kind", "written_by")}
     spec = options["spec"] = _checked_spec(options["spec"])
     n_networks, n_outputs = options["n_networks"], spec["n_outputs"]
-    _require(_is_size(n_networks) and n_networks <= len(arrays), "n_networks", n_networks)
+    require(is_size(n_networks) and n_networks <= len(arrays), "n_networks", n_networks)
     # Every layer has weights; what has none is not even listed.
     n_layers, sizes = spec["num_layers"], spec["hidden_size"]
-    _require(n_networks * n_layers <= len(arrays), "num_layers", n_layers)
+    require(n_networks * n_layers <= len(arrays), "num_layers", n_layers)
     n_layers = len(sizes) if isinstance(sizes, tuple) else n_layers
-    _require(n_networks * n_layers <= len(arrays), "hidden_size", sizes)
-    _require(options["empty"] in ("error", "zero_state"), "empty", options["empty"])
-    _require(isinstance(options["name"], str), "name", options["name"])
-    _require(_is_size(options["n_channels"], or_none=True), "n_channels", options["n_channels"])
+    require(n_networks * n_layers <= len(arrays), "hidden_size", sizes)
+    require(options["empty"] in ("error", "zero_state"), "empty", options["empty"])
+    require(isinstance(options["name"], str), "name", options["name"])
+    require(is_size(options["n_channels"], or_none=True), "n_channels", options["n_channels"])
     dtype = np.dtype(spec["dtype"])
     # All weights are of one type; which features are known is no weight.
     expected = {
@@ -122,13 +126,13 @@ def _checked(document: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[
         for name, shape in shapes_of(spec).items()
     }
     if "classes" in options:
-        _require(type(options["multilabel"]) is bool, "multilabel", options["multilabel"])
+        require(type(options["multilabel"]) is bool, "multilabel", options["multilabel"])
         options["classes"] = _read_classes(options["classes"], arrays)
-        _require(options["classes"].shape == (n_outputs,), "classes", options["classes"].shape)
+        require(options["classes"].shape == (n_outputs,), "classes", options["classes"].shape)
     else:
         for name in ("one_output", "calibrate"):
-            _require(type(options[name]) is bool, name, options[name])
-        _require(isinstance(options["loss"], str), "loss", options["loss"])
+            require(type(options[name]) is bool, name, options[name])
+        require(isinstance(options["loss"], str), "loss", options["loss"])
         float64 = np.dtype(np.float64)
         expected |= {f"scaling.{name}": ((n_outputs,), float64) for name in ("scale", "mean")}
         if "residuals.raw" in arrays:
@@ -138,18 +142,14 @@ def _checked(document: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[
             expected["residuals.target"] = ((n_values, n_outputs), float64)
     found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
     for name in sorted(set(found) | set(expected)):
-        _require(found.get(name) == expected.get(name), name, found.get(name))
+        require(found.get(name) == expected.get(name), name, found.get(name))
     return options
 
 
 def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
-    sizes = spec["hidden_size"]
-    if isinstance(sizes, list):
-        spec["hidden_size"] = tuple(sizes)
-    listed = sizes if isinstance(sizes, list) else [sizes]
-    _require(bool(listed) and all(map(_is_size, listed)), "hidden_size", sizes)
-    for name in ("n_features", "num_layers", "attention_heads", "n_outputs"):
-        _require(_is_size(spec[name]), name, spec[name])
+    check_layers(spec)
+    for name in ("n_features", "attention_heads", "n_outputs"):
+        require(is_size(spec[name]), name, spec[name])
     tables: dict[str, Any] = {
         "cell": CELLS,
         "head": HEADS,
@@ -157,17 +157,14 @@ def _checked_spec(spec: dict[str, Any]) -> dict[str, Any]:
         "nonlinearity": ("tanh", "relu"),
     }
     for name, table in tables.items():
-        _require(isinstance(spec[name], str) and spec[name] in table, name, spec[name])
+        require(isinstance(spec[name], str) and spec[name] in table, name, spec[name])
     pooling = spec["pooling"]
     kinds = [] if pooling is None else pooling
     known = isinstance(kinds, list) and all(isinstance(k, str) and k in POOLS for k in kinds)
-    _require(known and (pooling is None or len(kinds) > 0), "pooling", pooling)
+    require(known and (pooling is None or len(kinds) > 0), "pooling", pooling)
     spec["pooling"] = None if pooling is None else tuple(kinds)
-    _require(type(spec["bidirectional"]) is bool, "bidirectional", spec["bidirectional"])
-    levels = spec["quantiles"]
-    rising = isinstance(levels, list) and all(type(level) is float for level in levels)
-    rising = rising and all(a < b for a, b in zip([0.0, *levels], [*levels, 1.0], strict=True))
-    _require(rising and len(levels) > 0, "quantiles", levels)
+    require(type(spec["bidirectional"]) is bool, "bidirectional", spec["bidirectional"])
+    check_levels(spec["quantiles"])
     _check_ids(spec)
     _check_irregular(spec)
     _check_frontend(spec)
@@ -178,46 +175,37 @@ def _check_ids(spec: dict[str, Any]) -> None:
     encoder = spec["character_encoder"]
     tokens, characters = spec["embedding_dim"] is not None, encoder is not None
     for name in ("embedding_dim", "vocabulary_size"):
-        _require(_is_size(spec[name], or_none=not tokens), name, spec[name])
+        require(is_size(spec[name], or_none=not tokens), name, spec[name])
     known = encoder is None or (isinstance(encoder, str) and encoder in CHARACTER_ENCODERS)
-    _require(known and (tokens or not characters), "character_encoder", encoder)
+    require(known and (tokens or not characters), "character_encoder", encoder)
     for name in ("character_dim", "character_vocabulary_size"):
-        _require(_is_size(spec[name], or_none=not characters), name, spec[name])
+        require(is_size(spec[name], or_none=not characters), name, spec[name])
     good = not tokens or (spec["n_features"] > 1 if characters else spec["n_features"] == 1)
-    _require(good, "n_features", spec["n_features"])
+    require(good, "n_features", spec["n_features"])
 
 
 def _check_irregular(spec: dict[str, Any]) -> None:
     missing, channel, n_features = (spec[k] for k in ("missing", "time_channel", "n_features"))
     tokens = spec["embedding_dim"] is not None
-    _require(missing is None or (missing == "mask" and not tokens), "missing", missing)
+    require(missing is None or (missing == "mask" and not tokens), "missing", missing)
     good = type(channel) is int and 0 <= channel < n_features and not tokens
     # With a mask there is a value beside the time.
     good = good and (missing is None or n_features > 1)
-    _require(channel is None or good, "time_channel", channel)
+    require(channel is None or good, "time_channel", channel)
     decays = spec["cell"] == "grud"
     good = missing is not None and spec["frontend"] is None and not spec["bidirectional"]
-    _require(good or not decays, "cell", spec["cell"])
+    require(good or not decays, "cell", spec["cell"])
 
 
 def _check_frontend(spec: dict[str, Any]) -> None:
     name, stride, sizes = (spec[key] for key in ("frontend", "frontend_stride", "frontend_sizes"))
-    _require(name in (None, "patch", "conv"), "frontend", name)
-    good = _is_size(stride, or_none=name != "patch")
+    require(name in (None, "patch", "conv"), "frontend", name)
+    good = is_size(stride, or_none=name != "patch")
     if name == "conv" and isinstance(stride, list):
-        good = len(stride) == 2 and all(map(_is_size, stride))
-    _require(good, "frontend_stride", stride)
+        good = len(stride) == 2 and all(map(is_size, stride))
+    require(good, "frontend_stride", stride)
     good = sizes is None or (isinstance(sizes, list) and 0 < len(sizes) < 100)
-    _require(good and all(map(_is_size, sizes or [])), "frontend_sizes", sizes)
-
-
-def _is_size(value: Any, or_none: bool = False) -> bool:
-    return (or_none and value is None) or (type(value) is int and value > 0)
-
-
-def _require(good: bool, name: str, value: Any) -> None:
-    if not good:
-        raise NotOurFile(f"the file describes no predictor: {name} is {value!r}.")
+    require(good and all(map(is_size, sizes or [])), "frontend_sizes", sizes)
 
 
 def _write_classes(classes: NDArray[Any], arrays: dict[str, NDArray[Any]]) -> Any:
@@ -238,11 +226,11 @@ def _read_classes(written: Any, arrays: dict[str, NDArray[Any]]) -> NDArray[Any]
     if written is None:
         return arrays.pop("classes")
     values = written["values"]
-    _require(isinstance(values, list), "classes", values)
+    require(isinstance(values, list), "classes", values)
     if written["text"] is True:
-        _require(all(isinstance(value, str) for value in values), "classes", values)
+        require(all(isinstance(value, str) for value in values), "classes", values)
         return np.array(values, dtype=np.str_)
-    _require(all(isinstance(v, str | int | float) for v in values), "classes", values)
+    require(all(isinstance(v, str | int | float) for v in values), "classes", values)
     classes = np.empty(len(values), dtype=object)
     classes[:] = values
     return classes

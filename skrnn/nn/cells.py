@@ -297,6 +297,24 @@ CELLS: dict[str, Callable[..., RecurrentLayer]] = {
 OBSERVING_CELLS: dict[str, Callable[[int, int], RecurrentLayer]] = {"grud": GRUDLayer}
 
 
+def observes(cell: CellLike) -> bool:
+    """Say whether a cell reads what an :class:`IrregularInput` with a mask makes.
+
+    Parameters
+    ----------
+    cell : str or callable
+        A name, or a class.
+
+    Returns
+    -------
+    bool
+        True for the names in `OBSERVING_CELLS`, for :class:`GRUDLayer` and its subclasses.
+    """
+    if isinstance(cell, str):
+        return cell in OBSERVING_CELLS
+    return isinstance(cell, type) and issubclass(cell, GRUDLayer)
+
+
 #: The cells whose state goes through weights that can be dropped, and those with a gate to keep it.
 DROPPING = ("gru", "lstm", "rnn")
 KEEPING = ("gru", "lstm", "mingru", "minlstm")

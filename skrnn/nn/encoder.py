@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from skrnn.nn.cells import OBSERVING_CELLS, CellLike, make_layer
+from skrnn.nn.cells import CellLike, make_layer, observes
 from skrnn.nn.layers import EncoderState
 from skrnn.nn.lengths import Lengths, ValidSteps
 from skrnn.nn.randomness import Dropout
@@ -32,8 +32,8 @@ class RecurrentEncoder(nn.Module):
 
     cell : {"lstm", "gru", "rnn", "mingru", "minlstm", "grud"} or callable, default="lstm"
         The recurrent cell: a name in `CELLS`, or a class called with `(input_size, hidden_size)`.
-        "grud" reads what :class:`IrregularInput` makes, in one direction, and layers above its own
-        are those of "gru".
+        "grud", like :class:`GRUDLayer`, reads what :class:`IrregularInput` makes, in one direction,
+        and layers above its own are those of "gru".
 
     nonlinearity : {"tanh", "relu"}, default="tanh"
         Activation of the cell "rnn"; the others ignore it.
@@ -109,8 +109,8 @@ class RecurrentEncoder(nn.Module):
     ) -> None:
         super().__init__()
         options = nonlinearity, weight_dropout, recurrent_dropout, memory_steps
-        observes = isinstance(cell, str) and cell in OBSERVING_CELLS
-        if observes and bidirectional:
+        decays = observes(cell)
+        if decays and bidirectional:
             raise ValueError(
                 f"cell={cell!r} decays with the time since observations before a step, which there "
                 "are none of when reading backwards; make it with bidirectional=False."
@@ -127,7 +127,7 @@ class RecurrentEncoder(nn.Module):
                 self.backward_layers.append(make_layer(cell, size, width, *options))
             size = layer.output_size * self.num_directions
             # States are never missing.
-            cell = "gru" if observes else cell
+            cell = "gru" if decays else cell
         self.dropout = Dropout(dropout)
         self.output_size = size
 

@@ -1,6 +1,6 @@
 """Stages: what comes before the recurrent layers of a network, made from its specification."""
 
-from skrnn.nn.cells import OBSERVING_CELLS
+from skrnn.nn.cells import observes
 from skrnn.nn.frontends import (
     CharacterEncoder,
     Frontend,
@@ -74,7 +74,7 @@ def irregular_of(full: NetworkSpec) -> IrregularInput | None:
     missing, time_channel, cell = full["missing"], full["time_channel"], full["cell"]
     if missing not in (None, "mask"):
         raise ValueError(f"missing must be 'mask' or None, got {missing!r}.")
-    if isinstance(cell, str) and cell in OBSERVING_CELLS:
+    if observes(cell):
         if missing is None:
             raise ValueError(f"cell={cell!r} reads masks; give missing='mask', or another cell.")
         if full["frontend"] is not None:

@@ -56,7 +56,7 @@ class SequencePadder(SequenceTransformer):
     See Also
     --------
     SequenceScaler : Scale the features before padding, so that the filling does not count.
-    SequenceImputer : Fill missing values, which this class refuses.
+    SequenceImputer : Fill missing values, which this class leaves as they are.
 
     Notes
     -----
@@ -66,6 +66,9 @@ class SequencePadder(SequenceTransformer):
     NaN in front of a sequence could not be told from missing values at its start. For
     ``padding="pre"`` choose a number that means "nothing" on the scale of the data, for example 0
     behind a :class:`SequenceScaler`.
+
+    Missing values (NaN) stay, for an estimator with ``missing="mask"``. Steps without any value at
+    the end of a sequence cannot be told from NaN as filling, of which there is a warning.
 
     Examples
     --------
@@ -79,6 +82,7 @@ class SequencePadder(SequenceTransformer):
            [0., 4.]])
     """
 
+    _allow_nan = True
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "padding": [StrOptions({"post", "pre"})],
         "max_length": [Interval(Integral, 1, None, closed="left"), None],
@@ -106,7 +110,7 @@ class SequencePadder(SequenceTransformer):
         Parameters
         ----------
         X : array-like, frame or collection of n_samples sequences
-            Sequences without missing values.
+            Sequences; NaN is a missing value.
 
         y : None, default=None
             Ignored, here for consistency.
@@ -140,7 +144,7 @@ class SequencePadder(SequenceTransformer):
         Parameters
         ----------
         X : array-like, frame or collection of n_samples sequences
-            Sequences without missing values.
+            Sequences; NaN is a missing value.
 
         Returns
         -------
@@ -151,6 +155,7 @@ class SequencePadder(SequenceTransformer):
         sequences = self._read(X, reset=False)
         if self.max_length is None:
             self._warn_of_cuts(sequences.lengths)
+        self._warn_of_silent_ends(sequences)
         return self._fill_array(sequences)
 
     def _fill(self) -> float:
@@ -166,13 +171,33 @@ class SequencePadder(SequenceTransformer):
                 stacklevel=3,
             )
 
+    def _warn_of_silent_ends(self, sequences: Sequences) -> None:
+        if not np.isnan(self._fill()):
+            return
+        kept, skipped = self._kept(sequences.lengths)
+        there = np.flatnonzero(kept)
+        ends = (sequences.starts + skipped + kept - 1)[there]
+        silent = there[np.isnan(sequences.values[ends]).all(axis=1)]
+        if len(silent):
+            warnings.warn(
+                f"what is kept of sequence {silent[0]} ends with a step without a value, as that "
+                f"of {len(silent)} of {len(kept)}, and NaN is the filling: these steps are read as "
+                "filling. Set value to a number to tell them apart.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _kept(self, lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """How many steps of each sequence are kept, and how many before them are not."""
+        kept = np.minimum(lengths, self.max_length_)
+        return kept, lengths - kept if self.truncating == "pre" else np.zeros_like(kept)
+
     def _fill_array(self, sequences: Sequences) -> NDArray:
         width = self.max_length_
-        kept = np.minimum(sequences.lengths, width)
+        kept, skipped = self._kept(sequences.lengths)
         ends = np.cumsum(kept)
         # Position of each kept step inside its kept part.
         step = np.arange(ends[-1]) - np.repeat(ends - kept, kept)
-        skipped = sequences.lengths - kept if self.truncating == "pre" else np.zeros_like(kept)
         filled_before = width - kept if self.padding == "pre" else np.zeros_like(kept)
         shape = (len(sequences), width, sequences.n_features)
         padded = np.full(shape, self._fill(), dtype=sequences.values.dtype)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from skrnn._forecasting._rolling import Beginning, Ends, roll
 from skrnn.streaming._base import index_of_rows, state_to_load
+from skrnn.streaming._contexts import checked_values, features_of, first_state, probabilities
 
 __all__ = ["ForecasterStream"]
 
@@ -30,12 +31,16 @@ class ForecasterStream:
     beginning : object
         Where the streams begin.
 
+    state : dict of ndarray or None, default=None
+        Where they are, if that is elsewhere.
+
     See Also
     --------
     RegressorStream : Numbers of running sequences.
 
     Notes
     -----
+    Categories of covariates that were not seen in `fit` are read as unknown, without a warning.
     Copies (:func:`copy.copy`) and pickles go on by themselves from where the stream was.
 
     Examples
@@ -54,10 +59,10 @@ class ForecasterStream:
     True
     """
 
-    def __init__(self, beginning: Beginning) -> None:
+    def __init__(self, beginning: Beginning, state: dict[str, NDArray[Any]] | None = None) -> None:
         self._beginning = beginning
         self._all = np.arange(len(beginning.keys))
-        self.reset()
+        self._state = first_state(beginning) if state is None else state
 
     # -- what the user asks -------------------------------------------------------------------
 
@@ -198,7 +203,7 @@ class ForecasterStream:
         ValueError
             If a level is no probability, or if nothing was learned of the spread.
         """
-        levels = _probabilities(alpha, "alpha")
+        levels = probabilities(alpha, "alpha")
         self._beginning.learned.check_spread()
         return self._forecast(self._state, self._index(rows), X, levels)
 
@@ -230,7 +235,7 @@ class ForecasterStream:
         ValueError
             If a coverage is no probability, or if nothing was learned of the spread.
         """
-        half = _probabilities(coverage, "coverage") / 2
+        half = probabilities(coverage, "coverage") / 2
         levels = np.stack([0.5 - half, 0.5 + half], axis=1)
         quantiles = self.predict_quantiles(levels.ravel().tolist(), X, rows)
         if np.ndim(coverage) == 0:
@@ -250,15 +255,7 @@ class ForecasterStream:
         self : stream
             The stream itself.
         """
-        ends = self._beginning.ends
-        past = ends.covariates.get("past", np.zeros((*ends.values.shape[:2], 0), np.float32))
-        first = {
-            "n_steps": np.zeros(self.n_streams, dtype=np.int64),
-            "ticks": np.asarray(ends.ticks, dtype=np.int64),
-            "window": ends.values,
-            "known": self._beginning.known,
-            "past": past,
-        }
+        first = first_state(self._beginning)
         if rows is None:
             self._state = first
         else:
@@ -318,14 +315,14 @@ class ForecasterStream:
 
     def _advanced(self, index: NDArray[np.intp], y: Any, X: Any) -> dict[str, NDArray[Any]]:
         """State after a step."""
-        learned, features = self._beginning.learned, self._beginning.features
-        y = self._check(y, index)
+        learned = self._beginning.learned
+        y = checked_values(self._beginning, y, (len(index),), index)
         if len(index) == 0:
             return self._state
         old = {name: array[index] for name, array in self._state.items()}
         ticks = old["ticks"] + 1
         past = old["past"]
-        read = self._read("past", ticks, X, features.columns, "X")
+        read = features_of(self._beginning, "past", ticks, X)
         values = learned.transform.forward_steps(y, index, ticks)
         newer = {
             "n_steps": old["n_steps"] + 1,
@@ -355,14 +352,14 @@ class ForecasterStream:
         return values if levels else values[..., 0]
 
     def _ends(self, state: dict[str, NDArray[Any]], index: NDArray[np.intp], X: Any) -> Ends:
-        learned, features = self._beginning.learned, self._beginning.features
+        learned = self._beginning.learned
         window = state["window"].copy()
         blank = ~np.isfinite(window).any(axis=1)
         window[:, -1] = np.where(blank, state["known"], window[:, -1])
         n_ahead = int(self._beginning.steps.max())
         ticks = state["ticks"][:, None] + 1 + np.arange(n_ahead)
         ahead = {
-            name: self._read(name, ticks, X, features.columns_ahead, "X of the steps to come")
+            name: features_of(self._beginning, name, ticks, X, ahead=True)
             for name in ("past", "future")
         }
         covariates: dict[str, NDArray[Any]] = {}
@@ -379,42 +376,6 @@ class ForecasterStream:
             covariates["static"] = static[index]
         return Ends(window, index, state["ticks"], covariates)
 
-    # -- checks -------------------------------------------------------------------------------
-
-    def _read(
-        self, name: str, ticks: NDArray[np.integer], X: Any, columns: list[Hashable], what: str
-    ) -> NDArray[np.float32]:
-        if columns and X is None:
-            raise ValueError(f"the forecaster was fitted with X; pass {what}, columns {columns}.")
-        if X is not None and not columns:
-            if self.columns:
-                X = None  # only the past is known, and nothing need be passed
-            else:
-                raise ValueError("the forecaster was fitted without X; leave it out.")
-        return self._beginning.features.read(name, ticks, X, columns)
-
-    def _check(self, y: Any, index: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Values of shape (n_rows, n_columns)."""
-        learned = self._beginning.learned
-        values = np.asarray(y, dtype=np.float64)
-        shape = (len(index), learned.n_columns)
-        if values.size != shape[0] * shape[1] or values.ndim > 2:
-            raise ValueError(
-                f"y has shape {values.shape}, expected {shape}: a row of {shape[1]} values for "
-                f"each of {shape[0]} series."
-            )
-        values = values.reshape(shape)
-        wrong, reason = np.isinf(values), "is infinite; pass NaN for a value that is missing"
-        if not wrong.any() and learned.counts:
-            wrong, reason = ~((values >= 0) & (values % 1 == 0)), "is no count"
-            wrong &= ~np.isnan(values)
-        if not wrong.any() and not self._beginning.missing:
-            wrong, reason = np.isnan(values), "is missing; fit with missing='mask' to allow that"
-        if wrong.any():
-            row, column = (int(i) for i in np.argwhere(wrong)[0])
-            raise ValueError(f"y of series {int(index[row])}, column {column} {reason}.")
-        return values
-
 
 def _put(
     state: dict[str, NDArray[Any]], index: NDArray[np.intp], newer: dict[str, NDArray[Any]]
@@ -426,10 +387,3 @@ def _put(
     for name, rows in newer.items():
         put[name][index] = rows
     return put
-
-
-def _probabilities(levels: Any, name: str) -> NDArray[np.float64]:
-    values = np.atleast_1d(np.asarray(levels, dtype=np.float64))
-    if values.ndim != 1 or len(values) == 0 or not ((values > 0) & (values < 1)).all():
-        raise ValueError(f"{name} must lie in (0, 1), got {levels!r}.")
-    return values

@@ -69,6 +69,19 @@ def test_padding_is_idempotent(ragged: list[np.ndarray]) -> None:
     np.testing.assert_array_equal(SequencePadder().fit_transform(once), once)
 
 
-def test_missing_values_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"sequence 0, step 1, feature 0.*SequenceImputer"):
-        SequencePadder().fit([np.array([[1.0], [np.nan], [2.0]])])
+def test_missing_values_stay() -> None:
+    X = [np.array([[1.0], [np.nan], [2.0]]), np.array([[np.nan], [4.0]])]
+    padded = SequencePadder().fit_transform(X)[:, :, 0]
+    np.testing.assert_array_equal(padded, [[1.0, np.nan, 2.0], [np.nan, 4.0, np.nan]])
+    padded = SequencePadder("pre", value=0.0).fit_transform(X)[:, :, 0]
+    np.testing.assert_array_equal(padded, [[1.0, np.nan, 2.0], [0.0, np.nan, 4.0]])
+
+
+def test_ends_without_a_value_become_filling_with_a_warning() -> None:
+    X = [np.ones((3, 2)), np.array([[1.0, 1.0], [np.nan, np.nan], [np.nan, 2.0]])]
+    assert np.isnan(SequencePadder().fit_transform(X)[1, 1]).all()
+    with pytest.warns(UserWarning, match="sequence 1 ends with a step without a value, .* 1 of 2"):
+        SequencePadder(max_length=2).fit_transform(X)
+    assert SequencePadder(max_length=2, truncating="pre").fit_transform(X).shape == (2, 2, 2)
+    filled = SequencePadder(max_length=2, value=0.0).fit_transform(X)
+    assert np.isnan(filled[1, 1]).all()
