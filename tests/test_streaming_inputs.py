@@ -1,8 +1,10 @@
 """Streams of gaps, times, words and patches: after every step the answer for the steps so far."""
 
 import copy
+import gc
 import pickle
 import re
+import tracemalloc
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -230,6 +232,35 @@ def test_causal_convolutions(rng: np.random.Generator, cell: Any, missing: str) 
             found = streams.step(x[None], rows=[0])[0]
             assert_allclose(found, expected, atol=1e-8)
             streams.reset()
+
+
+KINDS: dict[str, dict[str, Any]] = {
+    "gaps": {"missing": "mask", "cell": "grud"},
+    "times": {"missing": "mask", "time_channel": 0},
+    "patches": {"frontend": "patch"},
+    "convolutions": {"frontend": "conv", "return_sequences": True},
+}
+
+
+@pytest.mark.parametrize("params", KINDS.values(), ids=list(KINDS))
+def test_memory_does_not_grow(rng: np.random.Generator, params: dict[str, Any]) -> None:
+    X = [rng.normal(size=(12, 2)).cumsum(axis=0) for _ in range(4)]
+    X = [np.sort(x, axis=0) for x in X]
+    y: Any = [x[:, 0] for x in X] if "return_sequences" in params else np.arange(4)
+    stream = RNNRegressor(**params, **ONE_WAY).fit(X, y).stream()
+
+    def run(n_steps: int) -> int:
+        for _ in range(n_steps):
+            stream.step([float(stream.n_steps[0]), 1.0])
+        gc.collect()  # Python keeps some empty tuples for later
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        first = run(50)
+        assert abs(run(500) - first) < 5000
+    finally:
+        tracemalloc.stop()
 
 
 # -- what cannot stream says what could -------------------------------------------------------
