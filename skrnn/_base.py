@@ -28,6 +28,7 @@ from skrnn._parameters import (
     torch_dtype,
 )
 from skrnn._resuming import checkpoints_of
+from skrnn._stopping import epochs_for_few
 from skrnn._stored import AnySequences, StoredSequences
 from skrnn._stores import in_memory, targets_beside
 from skrnn._targets import Samples, check_weights, compared, split_steps
@@ -48,7 +49,7 @@ from skrnn._training import (
     resolve_precision,
     split_holdout,
 )
-from skrnn._transfer import Source, freeze
+from skrnn._transfer import Source, as_prefixes, freeze
 from skrnn._validation import check_vocabulary, validate_sequences
 from skrnn._vectors import embedding_shape, embedding_table
 from skrnn.nn import SequenceNetwork
@@ -105,8 +106,12 @@ class RecurrentEstimator(
                 processes.compare(self.get_params(deep=False), compared(training, validation))
                 if checkpoints is not None:
                     checkpoints.split = digest_of(compared(training, validation))
+                groups = None if groups is None else np.asarray(groups)[samples.counting()]
                 # What is copied by now would stay in memory during the training.
                 del samples
+                plan = self._plan()
+                if validation is None and not warm and self._is_stopped_early():
+                    plan.enough = epochs_for_few(self, training, groups, seed, plan)
                 starts = self.nets_ if warm else [None] * self.n_estimators
                 members = self._members(seed, starts, training)
                 # What was calibrated with other weights is void, also after Ctrl-C.
@@ -115,7 +120,7 @@ class RecurrentEstimator(
                 seen = {"X": X, "y": y, "metadata": weights}
                 train_set = self._dataset(training)
                 del training
-                self._train(members, train_set, validation, seen, checkpoints)
+                self._train(members, train_set, validation, seen, checkpoints, plan)
                 try:
                     self._calibrate(validation)
                 except KeyboardInterrupt:
@@ -175,6 +180,7 @@ class RecurrentEstimator(
         self, X: Any, y: Any, sample_weight: Any, reset: bool, classes: Any = None
     ) -> Samples:
         """Check the data and learn, or compare, what the network is built from."""
+        self._frozen = as_prefixes(self.freeze)
         if not reset:
             self._check_same_network()
         else:
@@ -399,14 +405,17 @@ class RecurrentEstimator(
         device: torch.device,
         seed: int,
         precision: str | None = None,
+        watched: bool = True,
     ) -> Any:
         source = self.__dict__.get("_source")
         freeze(network, self.__dict__.get("_frozen", ()), source and self.pretrained_parts_)
-        callbacks = [clone(callback, safe=False) for callback in self.callbacks or []]
+        # Callbacks of the user watch the training that counts.
+        watching = (self.callbacks or []) if watched else []
+        callbacks = [clone(callback, safe=False) for callback in watching]
         optimizer = resolve_optimizer(self.optimizer)
         prefixed = {
             f"{prefix}{name}": value
-            for prefix in ("optimizer__", "callbacks__")
+            for prefix in ("optimizer__", "callbacks__")[: 1 + watched]
             for name, value in self._net_params(prefix).items()
         }
         return self._net_class(
@@ -425,6 +434,7 @@ class RecurrentEstimator(
             device=str(device),
             seed=seed,
             processes=processes_of(self.accelerator),
+            deterministic=self.deterministic,
             train_split=None,
             verbose=0,
             **self._net_options(),
@@ -435,21 +445,13 @@ class RecurrentEstimator(
         """Further arguments of the net class; none by default."""
         return {}
 
-    def _train(
-        self,
-        members: list[Member],
-        train_set: SequenceDataset,
-        validation: Samples | None,
-        seen: dict[str, Any],
-        checkpoints: Checkpoints | None,
-    ) -> None:
-        extra = []
-        epochs = resolve_epochs(self, len(train_set), members[0].net.module_)
-        if hasattr(self, "_skl_callbacks") and hasattr(self, "_init_callback_context"):
-            context = self._init_callback_context(max_subtasks=epochs)
-            context.call_on_fit_task_begin(estimator=self, **seen)
-            extra.append(ScikitLearnBridge(self, context, seen))
-        plan = TrainingPlan(
+    def _is_stopped_early(self) -> bool:
+        """Whether a fit with no validation part looks for the epoch to stop after."""
+        return False
+
+    def _plan(self) -> TrainingPlan:
+        """How `fit` trains."""
+        return TrainingPlan(
             lr_schedule=self.lr_schedule,
             lr_schedule_params=self._net_params("lr_schedule__"),
             weight_averaging=self.weight_averaging,
@@ -460,6 +462,22 @@ class RecurrentEstimator(
             verbose=int(self.verbose),
             n_threads=self.n_threads,
         )
+
+    def _train(
+        self,
+        members: list[Member],
+        train_set: SequenceDataset,
+        validation: Samples | None,
+        seen: dict[str, Any],
+        checkpoints: Checkpoints | None,
+        plan: TrainingPlan,
+    ) -> None:
+        extra = []
+        epochs = resolve_epochs(self, len(train_set), members[0].net.module_)
+        if hasattr(self, "_skl_callbacks") and hasattr(self, "_init_callback_context"):
+            context = self._init_callback_context(max_subtasks=epochs)
+            context.call_on_fit_task_begin(estimator=self, **seen)
+            extra.append(ScikitLearnBridge(self, context, seen))
         # Callbacks of scikit-learn follow the first network.
         plans = [replace(plan, extra=extra), *[replace(plan) for _ in members[1:]]]
         if checkpoints is not None:
@@ -472,14 +490,14 @@ class RecurrentEstimator(
                 estimator=self, reconstruction_attributes={"nets_": self.nets_}, **seen
             )
 
-    def _dataset(self, samples: Samples) -> SequenceDataset:
+    def _dataset(self, samples: Samples, net: Any = None) -> SequenceDataset:
         return SequenceDataset(
             samples.sequences,
             self._encode_target(samples),
             samples.weight,
             per_step=samples.per_step,
             dtype=torch_dtype(self.dtype),
-            device=self.net_.device,
+            device=(net or self.net_).device,
         )
 
     def _inputs_of(self, samples: Samples) -> SequenceDataset:

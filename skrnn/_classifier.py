@@ -239,8 +239,9 @@ class RNNClassifier(EstimatorStreamMixin[ClassifierStream], ClassifierMixin, Rec
     early_stopping : bool or "auto", default="auto"
         Hold out a validation part, stop when its loss stops falling and return to the best
         weights. ``"auto"`` does so from 500 samples on, or when `validation_split` is given: in
-        smaller data every sample is worth more as training data. False trains all epochs and keeps
-        the last weights.
+        smaller data every sample is worth more as training data, and a regressor looks for the
+        epoch to stop after in its own way, see Notes of :class:`RNNRegressor`. False trains all
+        epochs and keeps the last weights.
 
     validation_fraction : float, default=0.1
         Share of the samples in the validation part. Values in ``(0, 1)``.
@@ -314,6 +315,12 @@ class RNNClassifier(EstimatorStreamMixin[ClassifierStream], ClassifierMixin, Rec
     precision : {"float32", "bf16", "fp16"}, default="float32"
         Mixed precision of the arithmetic. ``"fp16"`` needs CUDA. On a CPU ``"bf16"`` is used where
         it makes the training faster; elsewhere float32 is, with a warning.
+
+    deterministic : bool, default=False
+        Ask torch for operations that give the same bits in every run, with the same parameters,
+        data and machine: those of a GPU need not, with ``dropout`` in particular. Slower; an
+        operation without such a form is an error, and so is a time limit (`max_time`). On CUDA the
+        environment variable ``CUBLAS_WORKSPACE_CONFIG`` has to be ``:4096:8``.
 
     random_state : int, RandomState instance or None, default=None
         Decides initial weights, order of samples, dropout and hold-out. torch's, numpy's and
@@ -478,6 +485,7 @@ class RNNClassifier(EstimatorStreamMixin[ClassifierStream], ClassifierMixin, Rec
         n_jobs: int | None = None,
         dtype: str = "float32",
         precision: str = "float32",
+        deterministic: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -539,6 +547,7 @@ class RNNClassifier(EstimatorStreamMixin[ClassifierStream], ClassifierMixin, Rec
         self.n_jobs = n_jobs
         self.dtype = dtype
         self.precision = precision
+        self.deterministic = deterministic
         self.random_state = random_state
         self.verbose = verbose
 

@@ -239,6 +239,12 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         Mixed precision of the arithmetic. ``"fp16"`` needs CUDA. On a CPU ``"bf16"`` is used where
         it makes the training faster; elsewhere float32 is, with a warning.
 
+    deterministic : bool, default=False
+        Ask torch for operations that give the same bits in every run, with the same parameters,
+        data and machine: those of a GPU need not, with ``dropout`` in particular. Slower; an
+        operation without such a form is an error, and so is a time limit (`max_time`). On CUDA the
+        environment variable ``CUBLAS_WORKSPACE_CONFIG`` has to be ``:4096:8``.
+
     random_state : int, RandomState instance or None, default=None
         Decides weights, windows and dropout.
 
@@ -374,6 +380,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         n_threads: int | str | None = "auto",
         dtype: str = "float32",
         precision: str = "float32",
+        deterministic: bool = False,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -425,6 +432,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         self.n_threads = n_threads
         self.dtype = dtype
         self.precision = precision
+        self.deterministic = deterministic
         self.random_state = random_state
         self.verbose = verbose
         super().__init__()
@@ -541,27 +549,18 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
 
     def _seen(self) -> Record:
         """All that was observed, with what a forecast reads at hand."""
-        record = self._record
-        if record is None:
-            model = self.model_
-            record = Record.of(self._history, model.window_length, model.transform)
-            self._record = record
-        return record
+        if self._record is not None:
+            return self._record
+        return Record.of(self._history, self.model_.window_length, self.model_.transform)
 
     def _whole(self) -> History:
         """All that was observed, in one piece."""
-        record = self._seen()
-        if record.updated:
-            # Whoever looks in between finds the same, and joins it as well.
-            self._history, self._record = record.whole(), None
-        return self._history
+        return self._history if self._record is None else self._record.whole()
 
     def _state_to_store(self) -> dict[str, Any]:
-        if self._record is not None:
-            self._whole()
         state = super()._state_to_store()
-        state.pop("_record", None)
-        return state
+        record = state.pop("_record", None)
+        return state if record is None else {**state, "_history": record.whole()}
 
     def _conclude(self, name: str, model: ForecastModel) -> None:
         """Keep a model; after Ctrl-C the last whole epoch is kept, and the interrupt goes on."""
@@ -615,9 +614,10 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
     # -- forecasting --------------------------------------------------------------------------
 
     def _predict(self, fh: Any, X: pd.DataFrame | None) -> pd.DataFrame:
-        ticks = self._ticks(fh, self._seen().recent.panel)
-        steps = self._forecast(ticks, X, np.empty(0))
-        return self._frame(steps.point, ticks, None)
+        record = self._seen()
+        ticks = self._ticks(fh, record.recent.panel)
+        steps = self._forecast(record, ticks, X, np.empty(0))
+        return self._frame(steps.point, ticks, record.recent.panel, None)
 
     def predict_interval(
         self, fh: Any = None, X: Any = None, coverage: float | Sequence[float] = 0.9
@@ -689,22 +689,24 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         self, fh: Any, X: pd.DataFrame | None, alpha: Sequence[float]
     ) -> pd.DataFrame:
         self.model_.learned.check_spread()
-        ticks = self._ticks(fh, self._seen().recent.panel)
-        steps = self._forecast(ticks, X, np.asarray(alpha, dtype=float))
+        record = self._seen()
+        ticks = self._ticks(fh, record.recent.panel)
+        steps = self._forecast(record, ticks, X, np.asarray(alpha, dtype=float))
         columns = pd.MultiIndex.from_product([self._get_varnames(), alpha])
-        return self._frame(steps.quantiles, ticks, columns)
+        return self._frame(steps.quantiles, ticks, record.recent.panel, columns)
 
-    def _frame(self, values: NDArray, ticks: NDArray, columns: Any) -> pd.DataFrame:
-        panel = self._seen().recent.panel
+    @staticmethod
+    def _frame(values: NDArray, ticks: NDArray, panel: Panel, columns: Any) -> pd.DataFrame:
         flat = values.reshape(len(values) * len(ticks), -1)
         frame = panel_frame(flat, [ticks] * panel.n_series, panel, columns)
         # Series that came with an update are last in the history, not by their keys.
         return frame if frame.index.is_monotonic_increasing else frame.sort_index()
 
-    def _forecast(self, ticks: NDArray, X: pd.DataFrame | None, alpha: NDArray) -> Steps:
+    def _forecast(
+        self, record: Record, ticks: NDArray, X: pd.DataFrame | None, alpha: NDArray
+    ) -> Steps:
         """Forecasts at ticks in the past and in the future of the history."""
-        record, model = self._seen(), self.model_
-        history, panel = record.recent, record.recent.panel
+        history, panel, model = record.recent, record.recent.panel, self.model_
         steps = Steps(
             np.full((panel.n_series, len(ticks), panel.n_columns), np.nan),
             np.full((panel.n_series, len(ticks), panel.n_columns, len(alpha)), np.nan),
@@ -712,7 +714,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         # Series may end at different times: each is forecast from its own end.
         ahead = ticks - panel.last_ticks[:, None]
         if (ahead <= 0).any():
-            whole = self._whole()
+            whole = record.whole()
             first = whole.panel.first_ticks.min(keepdims=True)
             if (ticks < first).any():
                 begin = stamp_text(panel.clock.stamps(first)[0])
@@ -720,7 +722,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
             steps = forecast_within(model, whole.panel, whole.arrays(), ticks, alpha)
         n_steps = int(ahead.max(initial=0))
         if n_steps > 0:
-            model.inputs.check_future(X, self._future_rows(ahead))
+            model.inputs.check_future(X, self._future_rows(ahead, panel))
             model.inputs.warn_of_unseen(X, model.inputs.known)
             future = model.inputs.read(X, panel.clock, past=False)
             features = history.arrays_ahead(spans_ahead(model, panel, n_steps), future)
@@ -730,9 +732,8 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
             steps.quantiles[series, at] = found.quantiles[series, ahead[series, at] - 1]
         return steps
 
-    def _future_rows(self, ahead: NDArray) -> pd.Index:
+    def _future_rows(self, ahead: NDArray, panel: Panel) -> pd.Index:
         """Rows of X that a forecast of these steps needs: beyond the horizon all in between."""
-        panel = self._seen().recent.panel
         rolled = ahead.max(initial=0) > self.model_.horizon
         after = np.flatnonzero(ahead.max(axis=1) > 0)
         needed = [
@@ -784,7 +785,9 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         ahead = self._ticks(given, panel) - panel.last_ticks[:, None]
         if not (ahead > 0).any():
             raise ValueError("future_frame needs steps after the end of the data, got none.")
-        frame = pd.DataFrame(index=self._future_rows(ahead), columns=self.model_.inputs.known)
+        frame = pd.DataFrame(
+            index=self._future_rows(ahead, panel), columns=self.model_.inputs.known
+        )
         return frame if frame.index.is_monotonic_increasing else frame.sort_index()
 
     def stream(self, fh: Any = None) -> ForecasterStream:

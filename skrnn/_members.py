@@ -28,7 +28,7 @@ from skrnn._training import (
     resolve_device,
     train,
 )
-from skrnn._transfer import as_prefixes, freeze
+from skrnn._transfer import freeze
 from skrnn.nn import SequenceHead, generator_of_thread
 
 # Seconds after which the main thread looks whether it was interrupted.
@@ -223,6 +223,7 @@ class MembersMixin:
     gradient_clip_value: float | None
     tbptt_steps: int | None
     augmentation: Any
+    deterministic: bool
     freeze: Any
     _frozen: tuple[str, ...]
     _build_network: Any
@@ -237,14 +238,13 @@ class MembersMixin:
         To go on is to keep the state of the optimizer as well.
         """
         device = resolve_device(self.device, self.accelerator)
-
-        self._frozen = as_prefixes(self.freeze)
         numbers = itertools.count()
 
         def make(seed: int, start: Any) -> Any:
             if go_on:
                 net = copy.deepcopy(start)
                 net.processes = processes_of(self.accelerator)
+                net.deterministic = self.deterministic
                 self._learn_unseen(net.module_, training)
                 freeze(net.module_, self._frozen)
                 net.adopt(

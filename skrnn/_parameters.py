@@ -86,6 +86,7 @@ CONSTRAINTS: dict[str, Any] = {
     "n_threads": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"}), None],
     "dtype": [StrOptions({"float32", "float64"})],
     "precision": [StrOptions({"float32", "bf16", "fp16"})],
+    "deterministic": ["boolean"],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }
@@ -275,9 +276,25 @@ def check_combinations(estimator: Any) -> None:
     _check_decay(estimator)
     _check_irregular(estimator)
     _check_frozen(estimator)
+    check_repeatable(estimator.deterministic, estimator.max_time)
     schedule = estimator.lr_schedule
     if inspect.isclass(schedule) and not issubclass(schedule, torch.optim.lr_scheduler.LRScheduler):
         raise ValueError(f"lr_schedule={schedule!r} is not a torch learning-rate scheduler class.")
+
+
+def check_repeatable(deterministic: bool, max_time: float | None) -> None:
+    """Refuse a training that is to be the same in every run and to end by the clock.
+
+    Raises
+    ------
+    ValueError
+        If it is.
+    """
+    if deterministic and max_time is not None:
+        raise ValueError(
+            f"deterministic=True cannot end by the clock, got max_time={max_time}; set "
+            "max_time=None and a max_epochs that takes about as long."
+        )
 
 
 def _check_chunks(estimator: Any) -> None:

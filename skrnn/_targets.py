@@ -225,14 +225,19 @@ class Samples:
         owner = np.searchsorted(self.sequences.offsets, rows, side="right")
         return rows[np.unique(owner, return_index=True)[1]]
 
+    def counting(self) -> NDArray[np.bool_]:
+        """Which sequences :meth:`without_zero_weights` keeps."""
+        if self.weight is None:
+            return np.ones(len(self.sequences), dtype=bool)
+        if not self.per_step:
+            return self.weight > 0
+        return np.array([part.any() for part in split_steps(self.weight > 0, self.sequences)])
+
     def without_zero_weights(self) -> Samples:
         """Drop sequences that count nothing at all."""
         if self.weight is None or (self.weight > 0).all():
             return self
-        keep = self.weight > 0
-        if self.per_step:
-            keep = np.array([part.any() for part in split_steps(keep, self.sequences)])
-        return self.take(np.flatnonzero(keep))
+        return self.take(np.flatnonzero(self.counting()))
 
 
 def split_steps(flat: NDArray, sequences: Layout) -> list[NDArray]:

@@ -10,15 +10,18 @@ import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import ClassVar
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.utils._param_validation import InvalidParameterError
+from skorch.callbacks import Callback
 
 from skrnn import RNNClassifier, RNNForecaster, RNNRegressor
-from skrnn._training import _memory
+from skrnn._training import _memory, repeatable
 
 ESTIMATORS = [RNNClassifier, RNNRegressor]
 X = np.random.default_rng(0).normal(size=(24, 6, 2))
@@ -261,16 +264,90 @@ def test_f104_devices_that_are_not_there(cls):
     assert torch.device(used).type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def test_f105_two_trainings_are_equal_where_torch_is_told_to_be_deterministic(cls):
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.use_deterministic_algorithms(True)
-    try:
-        params = {"num_layers": 2, "dropout": 0.5, "pooling": ("mean", "max", "last", "attention")}
-        one, other = (make(cls, **params).fit(RAGGED, Y) for _ in range(2))
-    finally:
-        torch.use_deterministic_algorithms(before)
+def mode():
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        torch.backends.cudnn.benchmark,
+    )
+
+
+class Modes(Callback):
+    """Note the mode of every step, and let some operation be one without a repeatable form."""
+
+    seen: ClassVar[list] = []
+
+    def __init__(self, put=False):
+        self.put = put
+
+    def on_batch_end(self, net, **kwargs):
+        Modes.seen.append(mode())
+        if self.put:
+            torch.zeros(3).put_(torch.tensor([0, 0]), torch.ones(2))
+
+
+def test_f105_two_deterministic_trainings_are_equal(cls):
+    before = mode()
+    Modes.seen.clear()
+    params = {"num_layers": 2, "dropout": 0.5, "pooling": ("mean", "max", "last", "attention")}
+    params |= {"deterministic": True, "callbacks": [Modes()]}
+    one, other = (make(cls, **params).fit(RAGGED, Y) for _ in range(2))
+    assert set(Modes.seen) == {(True, False, False)}
+    assert mode() == before
     for name, value in weights(one).items():
         assert torch.equal(weights(other)[name], value), name
+    assert_array_equal(one.predict(RAGGED), other.predict(RAGGED))
+
+
+def test_f105_what_has_no_deterministic_form_is_an_error(cls):
+    before = mode()
+    make(cls, callbacks=[Modes(put=True)]).fit(RAGGED, Y)
+    with pytest.raises(RuntimeError, match="does not have a deterministic implementation"):
+        make(cls, callbacks=[Modes(put=True)], deterministic=True).fit(RAGGED, Y)
+    with pytest.raises(ValueError, match=r"cannot end by the clock, got max_time=3\.0"):
+        make(cls, deterministic=True, max_time=3.0).fit(RAGGED, Y)
+    assert mode() == before
+
+
+def test_f105_a_forecaster_is_deterministic():
+    Modes.seen.clear()
+    make_one = partial(RNNForecaster, hidden_size=4, max_epochs=1, dropout=0.5, random_state=0)
+    series = np.arange(60.0) + np.random.default_rng(0).normal(size=60)
+    model = make_one(deterministic=True, callbacks=[Modes()])
+    forecasts = [model.fit(series, fh=[1, 2]).predict() for _ in range(2)]
+    assert_array_equal(*forecasts)
+    assert set(Modes.seen) == {(True, False, False)}
+    with pytest.raises(ValueError, match="cannot end by the clock"):
+        make_one(deterministic=True, max_time=3.0).fit(series, fh=[1])
+
+
+def test_f105_the_mode_is_left_once_the_last_training_ends():
+    before = mode()
+    one, other = repeatable(True, "cpu"), repeatable(True, "cpu")
+    one.__enter__()
+    other.__enter__()
+    one.__exit__(None, None, None)
+    assert mode() == (True, False, False)
+    other.__exit__(None, None, None)
+    assert mode() == before
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with repeatable(True, "cpu"):
+            assert mode() == (True, False, False)
+        assert mode() == (True, True, False)
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+
+
+def test_f105_cuda_has_to_be_set_up_for_it(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    with pytest.raises(ValueError, match=r"needs CUBLAS_WORKSPACE_CONFIG=:4096:8.*is None"):
+        repeatable(True, "cuda:0")
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    with repeatable(True, "cuda:0"):
+        assert mode() == (True, False, False)
+    with repeatable(False, "cuda"):
+        assert not torch.are_deterministic_algorithms_enabled()
 
 
 # -- what surrounds a call ----------------------------------------------------------------------

@@ -265,3 +265,21 @@ def test_the_memory_of_updates_is_that_of_the_data():
     assert forecaster._y is None
     assert len(forecaster._seen().recent.panel.values) <= 2 * 6 + 1
     assert_array_equal(forecaster._whole().panel.values[:, 0], series)
+
+
+def test_forecasts_leave_the_forecaster_as_it_is(table):
+    series = until(table, 120).loc["s0", "y"]
+    forecaster = fitted(series[:N_FIT])
+    for day in range(N_FIT, 100):
+        if day in (N_FIT, N_FIT + 30):
+            before = dict(vars(forecaster))
+            forecasts(forecaster)
+            forecaster.predict(fh=series.index[[10, 40]])
+            pickle.dumps(forecaster)
+            after = dict(vars(forecaster))
+            for name in ("_fh", "_cutoff"):  # sktime's own, set to what they were
+                before.pop(name), after.pop(name)
+            assert all(after[name] is value for name, value in before.items())
+            assert before.keys() == after.keys()
+            forecaster.predict(fh=FH)
+        forecaster.update(series[day : day + 1], update_params=False)

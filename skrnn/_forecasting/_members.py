@@ -126,6 +126,7 @@ def _make_net(
         device=str(device),
         seed=seed,
         processes=options.processes,
+        deterministic=options.deterministic,
         train_split=None,
         verbose=0,
         **prefixed,

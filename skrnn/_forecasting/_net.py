@@ -17,7 +17,13 @@ from skrnn._forecasting._dataset import (
     WindowDataset,
 )
 from skrnn._forecasting._learned import Windows
-from skrnn._training import SequenceNetMixin, own_surroundings, run_in_parts, shared_cores
+from skrnn._training import (
+    SequenceNetMixin,
+    own_surroundings,
+    repeatable,
+    run_in_parts,
+    shared_cores,
+)
 from skrnn.nn import Forecast, ForecastNetwork
 
 # Windows of one inference batch; batches are filled up to it, so that the forecast of a series
@@ -84,7 +90,8 @@ class ForecastNet(SequenceNetMixin, NeuralNetRegressor):
         parts = []
         self._set_training(False)
         starts = range(0, len(numbers), INFERENCE_BATCH_SIZE)
-        with own_surroundings(), torch.inference_mode(), shared_cores():
+        own = repeatable(self.deterministic, self.device)
+        with own_surroundings(), own, torch.inference_mode(), shared_cores():
             for i in starts:
                 part = numbers[i : i + INFERENCE_BATCH_SIZE]
                 filler = np.repeat(part[-1:], (INFERENCE_BATCH_SIZE - len(part)) * fill)

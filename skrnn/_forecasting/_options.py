@@ -57,6 +57,7 @@ class TrainingOptions:
     verbose: int
     nested: Mapping[str, Mapping[str, Any]]
     accelerator: Any = None
+    deterministic: bool = False
 
     @property
     def resolved_device(self) -> torch.device:

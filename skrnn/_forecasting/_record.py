@@ -81,7 +81,7 @@ class Record:
     def of(cls, history: History, window_length: int, transform: SeriesTransform) -> Record:
         """Begin a record with a whole history."""
         start = _start_of_window(history.panel, window_length)
-        recent, _ = _parted(history, start)
+        recent = _part(history, start, "from")
         known = np.full((history.panel.n_series, history.panel.n_columns), np.nan)
         return cls(history, recent, window_length, transform, start, None, known)
 
@@ -113,15 +113,14 @@ class Record:
         """Join everything."""
         if not self.updated:
             return self.base
-        parts = [] if self.settled is None else [*self.settled][::-1]
-        base, recent = self.base, self.recent
-        _, early = _parted(base, self.start)
-        panel = joined([early[0], *[part.panel for part in parts], recent.panel])
-        covariates = None
-        if recent.covariates is not None:
-            pieces = [early[1], *[part.covariates for part in parts], recent.covariates]
-            covariates = joined([piece for piece in pieces if piece is not None])
-        return replace(recent, panel=panel, covariates=covariates)
+        parts: list[Any] = [] if self.settled is None else [*self.settled][::-1]
+        pieces = [_part(self.base, self.start, "before"), *parts, self.recent]
+        covariates = [piece.covariates for piece in pieces if piece.covariates is not None]
+        return replace(
+            self.recent,
+            panel=joined([piece.panel for piece in pieces]),
+            covariates=joined(covariates) if covariates else None,
+        )
 
     def earlier(self, i: int, j: int) -> float:
         """Last value of a series and column before the recent steps, on the scale of the model."""
@@ -133,14 +132,13 @@ class Record:
         panel = self.recent.panel
         if (panel.lengths <= MOST_WINDOWS * self.window_length).all():
             return self
-        recent, (old, covariates) = _parted(
-            self.recent, _start_of_window(panel, self.window_length)
-        )
+        start = _start_of_window(panel, self.window_length)
+        old, recent = (_part(self.recent, start, side) for side in ("before", "from"))
         known = self.known.copy()
         for i, j in np.ndindex(known.shape):
-            last = last_known(self.transform, old, i, j)
+            last = last_known(self.transform, old.panel, i, j)
             known[i, j] = last if np.isfinite(last) else known[i, j]
-        settled = Settled(old, covariates, self.settled)
+        settled = Settled(old.panel, old.covariates, self.settled)
         return replace(self, recent=recent, settled=settled, known=known)
 
 
@@ -160,20 +158,17 @@ def _start_of_window(panel: Panel, window_length: int) -> NDArray[np.int64]:
     return np.maximum(panel.last_ticks + 1 - window_length, panel.first_ticks)
 
 
-def _parted(
-    history: History, start: NDArray[np.int64]
-) -> tuple[History, tuple[Panel, Panel | None]]:
-    """Part a history at a tick of each series: the later part, and the panels of the earlier."""
-    early, late = (_cut(history.panel, start, side) for side in ("before", "from"))
+def _part(history: History, start: NDArray[np.int64], side: str) -> History:
+    """Part of a history before, or from, a tick of each series."""
+    panel = _cut(history.panel, start, side)
     covariates = history.covariates
-    if covariates is None:
-        return replace(history, panel=late), (early, None)
-    at = dict(zip(history.panel.keys, start.tolist(), strict=True))
-    # Series of X without a y stay as they are.
-    first = zip(covariates.keys, covariates.first_ticks.tolist(), strict=True)
-    ticks = np.array([at.get(key, tick) for key, tick in first], dtype=np.int64)
-    before, after = (_cut(covariates, ticks, side) for side in ("before", "from"))
-    return replace(history, panel=late, covariates=after), (early, before)
+    if covariates is not None:
+        at = dict(zip(history.panel.keys, start.tolist(), strict=True))
+        # Series of X without a y stay as they are.
+        first = zip(covariates.keys, covariates.first_ticks.tolist(), strict=True)
+        ticks = np.array([at.get(key, tick) for key, tick in first], dtype=np.int64)
+        covariates = _cut(covariates, ticks, side)
+    return replace(history, panel=panel, covariates=covariates)
 
 
 def _cut(panel: Panel, ticks: NDArray[np.int64], side: str) -> Panel:

@@ -20,7 +20,7 @@ from skrnn._forecasting._inputs import Inputs
 from skrnn._forecasting._options import ModelOptions, TrainingOptions
 from skrnn._forecasting._panel import Panel
 from skrnn._forecasting._stamps import in_series, key_text, stamp_text
-from skrnn._parameters import CONSTRAINTS, PREFIXES, params_of_prefix
+from skrnn._parameters import CONSTRAINTS, PREFIXES, check_repeatable, params_of_prefix
 from skrnn._training import building
 from skrnn.nn import CELLS, DECODERS, SCALINGS, ForecastSpec, make_head
 
@@ -50,6 +50,7 @@ _SHARED = (
     "n_threads",
     "dtype",
     "precision",
+    "deterministic",
     "random_state",
     "verbose",
 )
@@ -176,6 +177,7 @@ def model_options(
 
 def training_options(params: Mapping[str, Any]) -> TrainingOptions:
     """How to train."""
+    check_repeatable(params["deterministic"], params["max_time"])
     nested = {p: params_of_prefix(params["net_params"], p, PREFIXES) for p in PREFIXES}
     return TrainingOptions(**_same_names(TrainingOptions, params), nested=nested)
 

@@ -4,6 +4,7 @@ from skrnn._training._attention import attention_weights
 from skrnn._training._batches import DealtBatches, OrderedBatches, SequenceDataset, TrainBatches
 from skrnn._training._callbacks import BestWeights, ScikitLearnBridge, StopTraining
 from skrnn._training._checkpoints import Checkpoints, MemberCheckpoints, digest_of
+from skrnn._training._enough import RowLosses, enough_epochs
 from skrnn._training._holdout import split_holdout
 from skrnn._training._irregular import learn_times, learn_unseen
 from skrnn._training._loop import Outcome, TrainingPlan, train
@@ -29,7 +30,7 @@ from skrnn._training._state import (
     network_to_state,
     with_weights,
 )
-from skrnn._training._surroundings import own_surroundings
+from skrnn._training._surroundings import own_surroundings, repeatable
 from skrnn._training._threads import shared_cores
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "MemberCheckpoints",
     "OrderedBatches",
     "Outcome",
+    "RowLosses",
     "ScikitLearnBridge",
     "SequenceDataset",
     "SequenceNetClassifier",
@@ -55,6 +57,7 @@ __all__ = [
     "building",
     "device_or_cpu",
     "digest_of",
+    "enough_epochs",
     "home_of",
     "learn_times",
     "learn_unseen",
@@ -64,6 +67,7 @@ __all__ = [
     "own_randomness",
     "own_surroundings",
     "processes_of",
+    "repeatable",
     "resolve_device",
     "resolve_optimizer",
     "resolve_precision",

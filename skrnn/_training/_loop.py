@@ -30,6 +30,7 @@ from skrnn._training._precision import drop_slow_precision
 from skrnn._training._randomness import draw_differently
 from skrnn._training._snapshots import Checkpoint, Snapshots
 from skrnn._training._steps import Diverged
+from skrnn._training._surroundings import repeatable
 from skrnn._training._threads import own_threads, thread_callbacks
 
 
@@ -74,6 +75,9 @@ class TrainingPlan:
 
     checkpoints : MemberCheckpoints or None
         Where the training is written down, and what it goes on from.
+
+    enough : int or None
+        Epochs after which to stop, on a schedule that is made for all of them.
     """
 
     lr_schedule: Any = "cosine"
@@ -88,6 +92,7 @@ class TrainingPlan:
     n_threads: int | str | None = None
     extra: list[Any] = field(default_factory=list)
     checkpoints: Snapshots | None = None
+    enough: int | None = None
 
 
 @dataclass
@@ -148,16 +153,19 @@ def train(
     schedule = _schedule(plan, budget, valid_set is not None)
     average = average_of_weights(plan.weight_averaging, plan.weight_averaging_params, net)
     net.callbacks_ = _in_order(usual, schedule, budget, best, plan, average)
+    epochs = epochs if plan.enough is None else min(epochs, plan.enough)
     checkpoint = None if plan.checkpoints is None else Checkpoint(plan.checkpoints)
     if checkpoint is not None:
         net.callbacks_.append(("checkpoint", checkpoint))
         epochs -= checkpoint.n_epochs
     _join_processes(net)
     n_local = net.processes.local_size
-    for callback in thread_callbacks(plan.n_threads, net.device, n_local):
+    n_threads = None if net.deterministic else plan.n_threads
+    for callback in thread_callbacks(n_threads, net.device, n_local):
         net.callbacks_.append(("threads", callback))
     try:
-        with kept_heap(net.device), own_threads(plan.n_threads, n_local):
+        mode = repeatable(net.deterministic, net.device)
+        with mode, kept_heap(net.device), own_threads(plan.n_threads, n_local):
             outcome = _run(net, (train_set, valid_set), epochs, budget)
         if best.seen_ < len(net.history) and _is_whole(net.history[-1], valid_set):
             # A callback ended the training before the weights of this epoch were kept.

@@ -30,6 +30,7 @@ from skrnn._training._optimizers import (
 )
 from skrnn._training._processes import Alone, is_frozen_norm
 from skrnn._training._steps import StepGuard, clear_gradients, learnable, need_not_wait
+from skrnn._training._surroundings import repeatable
 from skrnn._training._threads import shared_cores
 from skrnn._training._truncation import Chunk, ChunkBatches, advance, answer, backward_in_chunks
 from skrnn.nn import Head, SequenceHead, SequenceNetwork, length_mask
@@ -65,6 +66,9 @@ class SequenceNetMixin(EpochMixin):
     processes : Alone or None, default=None
         Those that train together. None is this one only.
 
+    deterministic : bool, default=False
+        Compute with operations that give the same bits in every run.
+
     **kwargs : dict
         skorch's own parameters.
     """
@@ -83,8 +87,10 @@ class SequenceNetMixin(EpochMixin):
         augmentation: Any = None,
         seed: int = 0,
         processes: Alone | None = None,
+        deterministic: bool = False,
         **kwargs: Any,
     ) -> None:
+        self.deterministic = deterministic
         self.processes = Alone() if processes is None else processes
         self.gradient_clip_value = gradient_clip_value
         self.autocast_dtype = autocast_dtype
@@ -228,6 +234,10 @@ class SequenceNetMixin(EpochMixin):
             return loss.mean()
         return (loss * weight).sum() / weight.sum().clamp_min(torch.finfo(loss.dtype).tiny)
 
+    def losses_of(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
+        """Loss of each sample."""
+        return _loss_of_answers(self.module_.head, y_pred, y_true.to(self.device)).detach()
+
     def _counts_alike(self, inputs: Any) -> bool:
         """Whether every element of a batch counts the same, and has one target."""
         if not inputs:
@@ -334,7 +344,8 @@ class SequenceNetMixin(EpochMixin):
         plan = OrderedBatches(dataset, batch_size).plan()
         run = self._encode if encode else self.infer
         filling = Filling(self, batch_size, alone=len(plan) == 1)
-        with torch.inference_mode(), shared_cores():
+        own = repeatable(self.deterministic, self.device)
+        with own, torch.inference_mode(), shared_cores():
             batches = dataset.batches(filling.fill(indices, dataset.lengths) for indices in plan)
             for indices, (inputs, _) in zip(plan, batches, strict=True):
                 out = run_in_parts(self, run, inputs)[: len(indices)].to(place)

@@ -246,6 +246,12 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         Mixed precision of the arithmetic. ``"fp16"`` needs CUDA. On a CPU ``"bf16"`` is used where
         it makes the training faster; elsewhere float32 is, with a warning.
 
+    deterministic : bool, default=False
+        Ask torch for operations that give the same bits in every run, with the same parameters,
+        data and machine: those of a GPU need not, with ``dropout`` in particular. Slower; an
+        operation without such a form is an error, and so is a time limit (`max_time`). On CUDA the
+        environment variable ``CUBLAS_WORKSPACE_CONFIG`` has to be ``:4096:8``.
+
     random_state : int, RandomState instance or None, default=None
         Decides initial weights, order of samples, dropout and hold-out.
 
@@ -364,6 +370,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         n_jobs: int | None = None,
         dtype: str = "float32",
         precision: str = "float32",
+        deterministic: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -422,6 +429,7 @@ class RNNClassifier(TwinMixin, BaseClassifier):
         self.n_jobs = n_jobs
         self.dtype = dtype
         self.precision = precision
+        self.deterministic = deterministic
         self.random_state = random_state
         self.verbose = verbose
         super().__init__()

@@ -182,7 +182,8 @@ class RNNRegressor(TwinMixin, BaseRegressor):
 
     early_stopping : bool or "auto", default="auto"
         Hold out a validation part, stop when its loss stops falling and return to the best
-        weights. ``"auto"`` does so from 500 samples on, or when `validation_split` is given.
+        weights. ``"auto"`` does so from 500 samples on, or when `validation_split` is given; from
+        50 samples on it looks for the epoch to stop after, as in :class:`skrnn.RNNRegressor`.
 
     validation_fraction : float, default=0.1
         Share of the samples in the validation part. Values in ``(0, 1)``.
@@ -251,6 +252,12 @@ class RNNRegressor(TwinMixin, BaseRegressor):
     precision : {"float32", "bf16", "fp16"}, default="float32"
         Mixed precision of the arithmetic. ``"fp16"`` needs CUDA. On a CPU ``"bf16"`` is used where
         it makes the training faster; elsewhere float32 is, with a warning.
+
+    deterministic : bool, default=False
+        Ask torch for operations that give the same bits in every run, with the same parameters,
+        data and machine: those of a GPU need not, with ``dropout`` in particular. Slower; an
+        operation without such a form is an error, and so is a time limit (`max_time`). On CUDA the
+        environment variable ``CUBLAS_WORKSPACE_CONFIG`` has to be ``:4096:8``.
 
     random_state : int, RandomState instance or None, default=None
         Decides initial weights, order of samples, dropout and hold-out.
@@ -370,6 +377,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         n_jobs: int | None = None,
         dtype: str = "float32",
         precision: str = "float32",
+        deterministic: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -430,6 +438,7 @@ class RNNRegressor(TwinMixin, BaseRegressor):
         self.n_jobs = n_jobs
         self.dtype = dtype
         self.precision = precision
+        self.deterministic = deterministic
         self.random_state = random_state
         self.verbose = verbose
         super().__init__()
