@@ -12,21 +12,18 @@ import torch
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import Tags, check_consistent_length, check_random_state
 
-from skrnn._fitted import FittedNetMixin
-from skrnn._members import Member, MembersMixin
-from skrnn._parameters import (
-    CONSTRAINTS,
+from skrnn._automatic import (
     EPOCHS,
-    NetParamsMixin,
-    check_combinations,
     embedding_size,
-    numpy_dtype,
     reads_forward_only,
     resolve_epochs,
     resolve_frontend,
     spec_of_slots,
-    torch_dtype,
 )
+from skrnn._combinations import check_combinations
+from skrnn._fitted import FittedNetMixin
+from skrnn._members import Member, MembersMixin
+from skrnn._parameters import CONSTRAINTS, NetParamsMixin, numpy_dtype, torch_dtype
 from skrnn._resuming import checkpoints_of
 from skrnn._stopping import epochs_for_few
 from skrnn._stored import AnySequences, StoredSequences

@@ -17,9 +17,10 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from skrnn._automatic import reads_forward_only
 from skrnn._base import RecurrentEstimator
 from skrnn._fitted import by_sequence
-from skrnn._parameters import CONSTRAINTS, reads_forward_only
+from skrnn._parameters import CONSTRAINTS
 from skrnn._stores import targets_beside
 from skrnn._streamed import EstimatorStreamMixin
 from skrnn._targets import LabelEncoding, Samples, check_labels, split_steps

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import GroupKFold, KFold
 
+from skrnn._automatic import resolve_epochs
 from skrnn._members import Member, seeds_of_members
-from skrnn._parameters import resolve_epochs
 from skrnn._targets import Samples
 from skrnn._training import RowLosses, TrainingPlan, enough_epochs, processes_of, resolve_device
 

@@ -10,7 +10,7 @@ import pytest
 from sklearn.base import clone
 
 from skrnn import RNNClassifier, RNNRegressor
-from skrnn._parameters import resolve_epochs, resolve_frontend
+from skrnn._automatic import resolve_epochs, resolve_frontend
 from skrnn.nn import ConvFrontend, Frontend, PatchFrontend, SequenceNetwork
 from skrnn.sktime import RNNClassifier as SktimeClassifier
 

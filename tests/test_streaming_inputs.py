@@ -18,7 +18,7 @@ from test_streaming import Leaky, RunningSum, newest, prefixes
 from word_data import WORDS, spelt
 
 from skrnn import RNNClassifier, RNNRegressor
-from skrnn._parameters import STEPS_TO_READ
+from skrnn._automatic import STEPS_TO_READ
 from skrnn.export import to_numpy
 from skrnn.nn import Frontend
 

@@ -14,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from skrnn._combinations import check_repeatable
 from skrnn._forecasting import _sizes
 from skrnn._forecasting._calendar import season_length
 from skrnn._forecasting._inputs import Inputs
 from skrnn._forecasting._options import ModelOptions, TrainingOptions
 from skrnn._forecasting._panel import Panel
 from skrnn._forecasting._stamps import in_series, key_text, stamp_text
-from skrnn._parameters import CONSTRAINTS, PREFIXES, check_repeatable, params_of_prefix
+from skrnn._parameters import CONSTRAINTS, PREFIXES, params_of_prefix
 from skrnn._training import building
 from skrnn.nn import CELLS, DECODERS, SCALINGS, ForecastSpec, make_head
 
