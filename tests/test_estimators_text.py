@@ -390,7 +390,7 @@ def test_files_hold_words_characters_and_what_vectors_have_become(
 # -- streams ----------------------------------------------------------------------------------
 
 
-def test_streams_read_given_vectors_and_refuse_characters(
+def test_streams_read_given_vectors_and_characters(
     ids: list, labels: np.ndarray, table: np.ndarray, spelt: list, tags: list
 ) -> None:
     model = RNNClassifier(embedding=table, bidirectional=False, **SMALL).fit(ids, labels)
@@ -399,7 +399,13 @@ def test_streams_read_given_vectors_and_refuse_characters(
         stream.update([step])
     np.testing.assert_allclose(stream.predict_proba(), model.predict_proba(ids[:1]), atol=1e-5)
     characters = RNNClassifier(
-        embedding_dim=4, character_encoder="conv", return_sequences=True, **SMALL
+        embedding_dim=4,
+        character_encoder="conv",
+        return_sequences=True,
+        bidirectional=False,
+        **SMALL,
     ).fit(spelt, tags)
-    with pytest.raises(ValueError, match="character_encoder='conv' cannot stream"):
-        characters.stream()
+    stream = characters.stream()
+    for step, expected in zip(spelt[0], characters.predict_proba(spelt[:1])[0], strict=True):
+        stream.update([step])
+        np.testing.assert_allclose(stream.predict_proba()[0], expected, atol=1e-5)
