@@ -165,9 +165,10 @@ def ours_predict(task: Task, cell: str = "lstm") -> Callable[[], float]:
     """Predict with our estimator, all checks included."""
     model = ours(task, cell, max_epochs=1)
     few = slice(0, max(2 * task.batch_size, 64))
-    model.fit(task.X[few], task.y[few])
 
     def predict() -> float:
+        if not hasattr(model, "classes_"):
+            model.fit(task.X[few], task.y[few])
         start = time.perf_counter()
         model.predict(task.X)
         return time.perf_counter() - start
@@ -221,7 +222,7 @@ def peers(task: Task) -> Iterator[tuple[str, Callable[[], float]]]:
 def one_by_one(task: Task) -> tuple[Callable[[], float], Callable[[], float]]:
     """Seconds per prediction of one sequence, of the bare network and of ours."""
     network = BareNetwork("lstm", task.n_features, task.hidden_size).eval()
-    model = ours(task).fit(task.X[:64], task.y[:64])
+    model = ours(task)
     n = 300
 
     def bare() -> float:
@@ -232,6 +233,8 @@ def one_by_one(task: Task) -> tuple[Callable[[], float], Callable[[], float]]:
         return (time.perf_counter() - start) / n
 
     def own() -> float:
+        if not hasattr(model, "classes_"):
+            model.fit(task.X[:64], task.y[:64])
         start = time.perf_counter()
         for x in task.X[:n]:
             model.predict(x[None])

@@ -1,5 +1,6 @@
 """Contenders of `speed.py` in processes of their own: other packages, and loops side by side."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -48,6 +49,29 @@ def peer_fit(name: str, job: dict[str, np.ndarray | int]) -> float:
     if run.returncode:
         raise RuntimeError(f"{name} failed:\n{run.stderr[-2000:]}")
     return float(run.stdout.splitlines()[-1])
+
+
+def in_own_process(run: Callable[[], float]) -> Callable[[], float]:
+    """Call a contender in a process that nobody else computes in.
+
+    What one contender makes of the process, as the settings of its heap, would change the times
+    of the others.
+    """
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+
+    def serve() -> None:
+        while True:
+            there.recv()
+            there.send(run())
+
+    context.Process(target=serve, daemon=True).start()
+
+    def ask() -> float:
+        here.send(None)
+        return here.recv()
+
+    return ask
 
 
 def side_by_side(n_processes: int) -> float:
