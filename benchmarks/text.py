@@ -36,6 +36,9 @@ from skrnn.preprocessing import SequenceTokenizer
 
 # -- networks ---------------------------------------------------------------------------------
 
+# What all of them have in common.
+ALL_EPOCHS = {"early_stopping": False, "n_threads": 1}
+
 
 def review_reader(seed: int) -> Any:
     """Words, in two directions, pooled; the end of a review is kept."""
@@ -56,9 +59,8 @@ def review_reader(seed: int) -> Any:
             max_epochs=3,
             batch_size=64,
             lr=0.002,
-            early_stopping=False,
-            n_threads=1,
             random_state=seed,
+            **ALL_EPOCHS,
         ),
     )
 
@@ -79,9 +81,8 @@ def tagger(seed: int) -> Any:
             max_epochs=8,
             batch_size=32,
             lr=0.003,
-            early_stopping=False,
-            n_threads=1,
             random_state=seed,
+            **ALL_EPOCHS,
         ),
     )
 
@@ -98,9 +99,8 @@ def name_reader(seed: int) -> Any:
             max_epochs=12,
             batch_size=64,
             lr=0.003,
-            early_stopping=False,
-            n_threads=1,
             random_state=seed,
+            **ALL_EPOCHS,
         ),
     )
 

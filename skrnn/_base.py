@@ -83,12 +83,7 @@ class RecurrentEstimator(
     _shared: ClassVar[tuple[str, ...]] = ("accelerator", "embedding", "pretrained")
 
     def _fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        groups: Any,
-        resume: bool | str = False,
+        self, X: Any, y: Any, sample_weight: Any, groups: Any, resume: bool | str = False
     ) -> RecurrentEstimator:
         processes = processes_of(self.accelerator)
         with own_surroundings(), self._all_or_nothing(), processes.together():
@@ -107,8 +102,8 @@ class RecurrentEstimator(
                 # What is copied by now would stay in memory during the training.
                 del samples
                 plan = self._plan()
-                if validation is None and not warm and self._is_stopped_early():
-                    plan.enough = epochs_for_few(self, training, groups, seed, plan)
+                if validation is None and not warm:
+                    self._stop_early(plan, training, groups, seed)
                 starts = self.nets_ if warm else [None] * self.n_estimators
                 members = self._members(seed, starts, training)
                 # What was calibrated with other weights is void, also after Ctrl-C.
@@ -408,8 +403,6 @@ class RecurrentEstimator(
         freeze(network, self.__dict__.get("_frozen", ()), source and self.pretrained_parts_)
         # Callbacks of the user watch the training that counts.
         watching = (self.callbacks or []) if watched else []
-        callbacks = [clone(callback, safe=False) for callback in watching]
-        optimizer = resolve_optimizer(self.optimizer)
         prefixed = {
             f"{prefix}{name}": value
             for prefix in ("optimizer__", "callbacks__")[: 1 + watched]
@@ -417,7 +410,7 @@ class RecurrentEstimator(
         }
         return self._net_class(
             network,
-            optimizer=optimizer,
+            optimizer=resolve_optimizer(self.optimizer),
             lr=self.lr,
             max_epochs=EPOCHS if self.max_epochs == "auto" else self.max_epochs,
             batch_size=self.batch_size,
@@ -427,7 +420,7 @@ class RecurrentEstimator(
             autocast_dtype=resolve_precision(
                 precision or self.precision, device, self.dtype, self.accelerator
             ),
-            callbacks=callbacks,
+            callbacks=[clone(callback, safe=False) for callback in watching],
             device=str(device),
             seed=seed,
             processes=processes_of(self.accelerator),
@@ -445,6 +438,11 @@ class RecurrentEstimator(
     def _is_stopped_early(self) -> bool:
         """Whether a fit with no validation part looks for the epoch to stop after."""
         return False
+
+    def _stop_early(self, plan: TrainingPlan, samples: Samples, groups: Any, seed: int) -> None:
+        """Find the epoch to stop after, where nobody watches a validation part."""
+        if self._is_stopped_early():
+            plan.enough = epochs_for_few(self, samples, groups, seed, plan)
 
     def _plan(self) -> TrainingPlan:
         """How `fit` trains."""

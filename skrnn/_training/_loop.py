@@ -153,19 +153,14 @@ def train(
     schedule = _schedule(plan, budget, valid_set is not None)
     average = average_of_weights(plan.weight_averaging, plan.weight_averaging_params, net)
     net.callbacks_ = _in_order(usual, schedule, budget, best, plan, average)
-    epochs = epochs if plan.enough is None else min(epochs, plan.enough)
-    checkpoint = None if plan.checkpoints is None else Checkpoint(plan.checkpoints)
-    if checkpoint is not None:
-        net.callbacks_.append(("checkpoint", checkpoint))
-        epochs -= checkpoint.n_epochs
+    last, n_done = _last_callbacks(net, plan)
+    net.callbacks_ += last
+    epochs = (epochs if plan.enough is None else min(epochs, plan.enough)) - n_done
     _join_processes(net)
-    n_local = net.processes.local_size
-    n_threads = None if net.deterministic else plan.n_threads
-    for callback in thread_callbacks(n_threads, net.device, n_local):
-        net.callbacks_.append(("threads", callback))
     try:
         mode = repeatable(net.deterministic, net.device)
-        with mode, kept_heap(net.device), own_threads(plan.n_threads, n_local):
+        threads = own_threads(plan.n_threads, net.processes.local_size)
+        with mode, kept_heap(net.device), threads:
             outcome = _run(net, (train_set, valid_set), epochs, budget)
         if best.seen_ < len(net.history) and _is_whole(net.history[-1], valid_set):
             # A callback ended the training before the weights of this epoch were kept.
@@ -176,6 +171,14 @@ def train(
     finally:
         net.average_ = average if plan.average_goes_on else None
         _as_before(net, usual, rates)
+    _conclude(net, train_set, plan, outcome, best)
+    return outcome
+
+
+def _conclude(
+    net: Any, train_set: Sized, plan: TrainingPlan, outcome: Outcome, best: BestWeights
+) -> None:
+    """Report a training that diverged, and leave the history and the files of whole epochs."""
     if outcome.diverged or (best.failures_ and outcome.interrupted is None):
         _report_divergence(net, outcome.restored and _is_usable(net, train_set))
     if best.seen_ < len(net.history):
@@ -183,7 +186,6 @@ def train(
         del net.history[-1]
     if plan.checkpoints is not None and outcome.interrupted is None:
         plan.checkpoints.finish(net)
-    return outcome
 
 
 def _as_before(net: Any, usual: list[Any], rates: list[float]) -> None:
@@ -230,6 +232,17 @@ def _in_order(
         ("stop_on_time", StopOnTime(budget)),
         ("stop_together", StopTogether()),
     ]
+
+
+def _last_callbacks(net: Any, plan: TrainingPlan) -> tuple[list[Any], int]:
+    """Callbacks that come after all others, and the epochs that are over already."""
+    last, n_done = [], 0
+    if plan.checkpoints is not None:
+        checkpoint = Checkpoint(plan.checkpoints)
+        last, n_done = [("checkpoint", checkpoint)], checkpoint.n_epochs
+    n_threads = None if net.deterministic else plan.n_threads
+    found = thread_callbacks(n_threads, net.device, net.processes.local_size)
+    return [*last, *(("threads", callback) for callback in found)], n_done
 
 
 def _run(net: Any, sets: tuple[Any, Any], epochs: int, budget: TimeBudget) -> Outcome:
@@ -337,5 +350,5 @@ def _report_divergence(net: Any, restored: bool) -> None:
         f"training diverged at epoch {epoch}: the loss is not finite. The best finite weights were "
         f"restored; {advice}.",
         ConvergenceWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
