@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skrnn.nn import SequenceHead
+from skrnn.nn import Head, SequenceHead, length_mask
 
 
 def mean_over_sequences(head: SequenceHead, raw: Tensor, target: Tensor, inputs: Any) -> Tensor:
@@ -45,6 +45,27 @@ def mean_over_sequences(head: SequenceHead, raw: Tensor, target: Tensor, inputs:
     loss = head.loss(raw, target, lengths, None if _all_known(known, lengths) else known)
     mean_weight = weight.sum(dim=1) / known.sum(dim=1).clamp(min=1)
     return (loss * mean_weight).sum() / weight.sum().clamp_min(torch.finfo(loss.dtype).tiny)
+
+
+def loss_of_answers(head: Head, y_pred: Tensor, y_true: Tensor) -> Tensor:
+    """Loss of each sample, or step: the mean over the answers that the network gave to it."""
+    answers = y_pred.split(len(y_true))
+    if len(answers) == 1:
+        return head.loss(y_pred, y_true)
+    return torch.stack([head.loss(answer, y_true) for answer in answers]).mean(dim=0)
+
+
+def loss_weight(loss: Tensor, inputs: Any) -> Tensor | None:
+    """Weight of each sample, or step, in the loss of a batch; None if all count the same."""
+    weight = inputs.get("weight") if inputs is not None else None
+    weight = None if weight is None else weight.to(loss.device)
+    lengths = inputs.get("lengths") if inputs is not None else None
+    if loss.ndim < 2 or lengths is None:
+        return weight
+    # Weights of padding are zero already.
+    if weight is not None:
+        return weight
+    return length_mask(lengths, loss.shape[1]).to(loss.device, loss.dtype, non_blocking=True)
 
 
 def _all_known(known: Tensor, lengths: Tensor | None) -> bool:

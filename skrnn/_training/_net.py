@@ -21,7 +21,7 @@ from skrnn._training._batches import (
 from skrnn._training._callbacks import MeanLoss
 from skrnn._training._epochs import EpochMixin
 from skrnn._training._filling import Filling
-from skrnn._training._losses import mean_over_sequences
+from skrnn._training._losses import loss_of_answers, loss_weight, mean_over_sequences
 from skrnn._training._memory import check_memory, run_in_parts, step_in_parts
 from skrnn._training._optimizers import (
     no_compiler_loaded,
@@ -33,7 +33,7 @@ from skrnn._training._steps import StepGuard, clear_gradients, learnable, need_n
 from skrnn._training._surroundings import repeatable
 from skrnn._training._threads import shared_cores
 from skrnn._training._truncation import Chunk, ChunkBatches, advance, answer, backward_in_chunks
-from skrnn.nn import Head, SequenceHead, SequenceNetwork, length_mask
+from skrnn.nn import SequenceHead, SequenceNetwork, length_mask
 
 
 class NoCriterion(nn.Module):
@@ -224,19 +224,19 @@ class SequenceNetMixin(EpochMixin):
             return mean_over_sequences(head, y_pred, y_true, X)
         if len(y_pred) == len(y_true) and self._counts_alike(X):
             return head.mean_loss(y_pred, y_true)
-        loss = _loss_of_answers(head, y_pred, y_true)
+        loss = loss_of_answers(head, y_pred, y_true)
         if training and "other_target" in X:
             # The labels of a mixture of two sequences are those of both.
-            other = _loss_of_answers(head, y_pred, X["other_target"].to(self.device))
+            other = loss_of_answers(head, y_pred, X["other_target"].to(self.device))
             loss = other.lerp(loss, X["share"].to(loss))
-        weight = _loss_weight(loss, X)
+        weight = loss_weight(loss, X)
         if weight is None:
             return loss.mean()
         return (loss * weight).sum() / weight.sum().clamp_min(torch.finfo(loss.dtype).tiny)
 
     def losses_of(self, y_pred: Tensor, y_true: Tensor) -> Tensor:
         """Loss of each sample."""
-        return _loss_of_answers(self.module_.head, y_pred, y_true.to(self.device)).detach()
+        return loss_of_answers(self.module_.head, y_pred, y_true.to(self.device)).detach()
 
     def _counts_alike(self, inputs: Any) -> bool:
         """Whether every element of a batch counts the same, and has one target."""
@@ -386,23 +386,3 @@ def _predictions(net: Any, dataset: SequenceDataset) -> Any:
     head = net.module_.head
     with torch.no_grad():
         return np.concatenate([head.predict(raw.to(net.device)).cpu().numpy() for raw in raws])
-
-
-def _loss_of_answers(head: Head, y_pred: Tensor, y_true: Tensor) -> Tensor:
-    """Loss of each sample, or step: the mean over the answers that the network gave to it."""
-    answers = y_pred.split(len(y_true))
-    if len(answers) == 1:
-        return head.loss(y_pred, y_true)
-    return torch.stack([head.loss(answer, y_true) for answer in answers]).mean(dim=0)
-
-
-def _loss_weight(loss: Tensor, inputs: Any) -> Tensor | None:
-    weight = inputs.get("weight") if inputs is not None else None
-    weight = None if weight is None else weight.to(loss.device)
-    lengths = inputs.get("lengths") if inputs is not None else None
-    if loss.ndim < 2 or lengths is None:
-        return weight
-    # Weights of padding are zero already.
-    if weight is not None:
-        return weight
-    return length_mask(lengths, loss.shape[1]).to(loss.device, loss.dtype, non_blocking=True)
