@@ -83,8 +83,8 @@ def on_flat(model) -> Callable:
     return run
 
 
-def on_sequences(cls) -> Callable:
-    return lambda X, y, X_test, seed: cls(random_state=seed).fit(X, y).predict(X_test)
+def on_sequences(cls, **params) -> Callable:
+    return lambda X, y, X_test, seed: cls(random_state=seed, **params).fit(X, y).predict(X_test)
 
 
 def on_channels_first(model) -> Callable:
@@ -110,6 +110,7 @@ CLASSIFIERS = {
 }
 REGRESSORS = {
     "RNNRegressor": (on_sequences(RNNRegressor), True),
+    "five networks averaged": (on_sequences(RNNRegressor, n_estimators=5), True),
     "1-NN DTW": (on_channels_first(KNeighborsTimeSeriesRegressor(1, distance="dtw")), False),
     "random forest": (on_flat(RandomForestRegressor()), True),
     "ridge": (on_flat(make_pipeline(StandardScaler(), RidgeCV(ALPHAS))), False),

@@ -328,7 +328,8 @@ def _check_finite(
 ) -> None:
     values = sequences.values
     with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum(dtype=np.float64)):
+        # In the type they come in, which is three times as fast; a sum that overflows is looked at.
+        if np.isfinite(values.sum()):
             return
     bad = np.zeros(len(values), dtype=bool)
     # No mask as large as the data.

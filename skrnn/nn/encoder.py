@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from skrnn.nn.cells import CellLike, make_layer, observes
-from skrnn.nn.layers import EncoderState
+from skrnn.nn.cells import CellLike, TorchLayer, make_layer, observes
+from skrnn.nn.layers import EncoderState, State
 from skrnn.nn.lengths import Lengths, ValidSteps
 from skrnn.nn.randomness import Dropout
 
@@ -132,7 +132,12 @@ class RecurrentEncoder(nn.Module):
         self.output_size = size
 
     def forward(
-        self, x: Tensor, lengths: Lengths = None, *, padding_is_read: bool = True
+        self,
+        x: Tensor,
+        lengths: Lengths = None,
+        *,
+        padding_is_read: bool = True,
+        last_only: bool = False,
     ) -> Tensor:
         """Encode a padded batch.
 
@@ -148,9 +153,13 @@ class RecurrentEncoder(nn.Module):
             Whether the padding of the output is read. If not, it may hold anything, and without
             gradients up to two passes over the data are saved.
 
+        last_only : bool, default=False
+            Give the output at the last of the `time` steps only, which saves the backward pass of
+            one direction the gradients of all others.
+
         Returns
         -------
-        Tensor of shape (batch, time, output_size)
+        Tensor of shape (batch, time, output_size), or (batch, 1, output_size) with `last_only`
             The output of the last layer, 0 at padding.
 
         Raises
@@ -161,7 +170,8 @@ class RecurrentEncoder(nn.Module):
         self._check(x)
         valid = ValidSteps.of(lengths, x)
         if x.shape[0] == 0 or x.shape[1] == 0:
-            return x.new_zeros(x.shape[0], x.shape[1], self.output_size)
+            steps = min(x.shape[1], 1) if last_only else x.shape[1]
+            return x.new_zeros(x.shape[0], steps, self.output_size)
         # With gradients, what padding holds would go into those of the weights.
         clears = padding_is_read or torch.is_grad_enabled()
         reads_back = self.num_directions == 2
@@ -169,12 +179,15 @@ class RecurrentEncoder(nn.Module):
         for depth, layer in enumerate(self.layers):
             if depth:
                 output = self.dropout(output)
-            forward, _ = layer(output)
+            forward, state = layer(output)
             if reads_back:
                 backward, _ = self.backward_layers[depth](valid.reverse(output))
                 forward = torch.cat([forward, valid.reverse(backward)], dim=2)
             output = forward
-        return valid.fill(output, 0.0) if clears else output
+        if last_only and not reads_back and valid.lengths is None:
+            return _last_output(self.layers[-1], output, state)
+        output = valid.fill(output, 0.0) if clears else output
+        return output[:, -1:] if last_only else output
 
     def advance(
         self, x: Tensor, state: EncoderState | None = None, lengths: Lengths = None
@@ -266,6 +279,14 @@ class RecurrentEncoder(nn.Module):
                 f"the state is that of {len(state)} layers, but there are {len(self.layers)}; hand "
                 f"on what advance returned for the steps before."
             )
+
+
+def _last_output(layer: nn.Module, output: Tensor, state: State | None) -> Tensor:
+    """Output at the last step: of PyTorch's layers the state, whose gradient is that of one step."""
+    # A subclass may make another output of its state.
+    if type(layer) is not TorchLayer or state is None:
+        return output[:, -1:]
+    return (state[0] if isinstance(state, tuple) else state).transpose(0, 1)
 
 
 def _layer_sizes(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...]:

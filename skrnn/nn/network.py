@@ -217,6 +217,8 @@ class SequenceNetwork(nn.Module):
         pooling, encoder = self.pooling, self.encoder
         if pooling is None or pooling.reads_padding or type(encoder) is not RecurrentEncoder:
             return self._pool(encoder(steps, valid), valid), summary
+        if valid.lengths is None and encoder.num_directions == 1:
+            return pooling(encoder(steps, last_only=True)), summary
         return pooling(encoder(steps, valid, padding_is_read=False), valid), summary
 
     @property

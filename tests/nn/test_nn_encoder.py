@@ -308,3 +308,30 @@ def test_padding_that_nobody_reads_changes_no_valid_step(cell, bidirectional):
     # With gradients padding is cleared in any case: it would reach those of the weights.
     encoder(x, lengths, padding_is_read=False)[mask].sum().backward()
     assert all(bool(p.grad.isfinite().all()) for p in encoder.parameters())
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("cell", ENCODERS)
+def test_the_last_output_alone_is_that_of_all(cell, ragged, bidirectional):
+    torch.manual_seed(0)
+    encoder = RecurrentEncoder(3, (8, 5), cell=cell, bidirectional=bidirectional)
+    x, lengths = torch.randn(5, TIME, 3), LENGTHS if ragged else None
+    target = torch.randn(5, 1, encoder.output_size)
+    found = []
+    for output in (encoder(x, lengths)[:, -1:], encoder(x, lengths, last_only=True)):
+        encoder.zero_grad()
+        (output * target).sum().backward()
+        found.append([output, *(p.grad for p in encoder.parameters())])
+    assert all(torch.allclose(a, b, rtol=0, atol=1e-6) for a, b in zip(*found, strict=True))
+    assert encoder(x[:, :0], last_only=True).shape == (5, 0, encoder.output_size)
+
+
+@pytest.mark.parametrize("options", [{"weight_dropout": 0.5}, {"recurrent_dropout": 0.5}])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_the_last_output_alone_knows_what_is_dropped(cell, options):
+    encoder, x = RecurrentEncoder(3, 8, cell=cell, **options), torch.randn(5, TIME, 3)
+    torch.manual_seed(1)
+    whole = encoder(x)[:, -1:]
+    torch.manual_seed(1)
+    assert torch.equal(encoder(x, last_only=True), whole)
