@@ -282,7 +282,7 @@ class RecurrentEncoder(nn.Module):
 
 
 def _last_output(layer: nn.Module, output: Tensor, state: State | None) -> Tensor:
-    """Output at the last step: of PyTorch's layers the state, whose gradient is that of one step."""
+    """Output at the last step: of a layer of PyTorch the state, with the gradient of one step."""
     # A subclass may make another output of its state.
     if type(layer) is not TorchLayer or state is None:
         return output[:, -1:]
