@@ -43,6 +43,7 @@ from _speed_contenders import (
 from _speed_processes import FOLDERS, in_own_process, peers_elsewhere, side_by_side
 from _speed_windows import WindowTask, bare_windows_fit, ours_windows_fit, waves
 from joblib import Parallel, delayed
+from joblib.externals.loky import get_reusable_executor
 from sklearn.model_selection import GridSearchCV
 
 import skrnn
@@ -237,6 +238,8 @@ def search() -> Iterator[tuple[str, Contenders]]:
     grid = {"hidden_size": [64, 32], "lr": [3e-4, 1e-3, 3e-3, 1e-2, 3e-2]}
 
     def run(n_jobs: int, running: bool = False) -> float:
+        # Workers outlive a search.
+        get_reusable_executor().shutdown(wait=True)
         if running:
             ours_fit(task, max_epochs=1)
             few = (equal_task(64, 50) for _ in range(2 * n_jobs))
@@ -266,10 +269,10 @@ CASES |= {f.__name__: f for f in (windows, long, panel, latency, search)}
 START_PROCESSES = {"busy", "search", "others", "windows", "panel"}
 
 
-def report(title: str, contenders: Contenders, rounds: int) -> None:
+def report(title: str, contenders: Contenders, rounds: int, warm: bool) -> None:
     """Let the contenders take turns, and print one table."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
-    if rounds > 1:
+    if warm:
         for run in contenders.values():
             run()  # caches and lazy imports
     for _ in range(rounds):
@@ -307,7 +310,8 @@ def main() -> None:
             # A process that was forked has one thread of torch.
             if name not in START_PROCESSES and torch.get_num_threads() == 1 and hasattr(os, "fork"):
                 contenders = {key: in_own_process(run) for key, run in contenders.items()}
-            report(title, contenders, 1 if name == "search" else args.rounds)
+            rounds = min(args.rounds, 3) if name == "search" else args.rounds
+            report(title, contenders, rounds, warm=rounds > 1 and name != "search")
 
 
 if __name__ == "__main__":
