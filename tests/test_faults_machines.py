@@ -226,7 +226,7 @@ def test_f103_what_cannot_fit_is_told_before_it_is_allocated(cls, monkeypatch):
     # In chunks it fits.
     chunked = make(cls, frontend=None, hidden_size=64, tbptt_steps=10, batch_size=4)
     net = chunked.set_params(max_epochs=1).fit(long[:, :40], Y[:4]).net_
-    net._check_memory(type("Long", (), {"lengths": np.full(4, 200_000)}), 4, training=True)
+    net._check_memory(type("Long", (), {"lengths": np.full(4, 200_000)}), 4)
 
 
 def test_f103_predictions_are_looked_at_too(cls, monkeypatch):
@@ -234,6 +234,14 @@ def test_f103_predictions_are_looked_at_too(cls, monkeypatch):
     monkeypatch.setattr(_memory, "available_bytes", lambda: 10**8)
     with pytest.raises(MemoryError, match="1 sequences of 300000 steps"):
         model.predict(np.zeros((1, 300_000, 2), dtype=np.float32))
+
+
+def test_f103_predictions_of_many_long_sequences_take_the_memory_of_few(cls, monkeypatch):
+    model = make(cls, frontend=None, hidden_size=64, batch_size=64).fit(X, Y)
+    monkeypatch.setattr(_memory, "available_bytes", lambda: 10**8)
+    # As one batch they would need four times as much as there is.
+    long = np.zeros((64, 5_000, 2), dtype=np.float32)
+    assert len(model.predict(long)) == 64
 
 
 def test_f103_available_memory_is_known_or_unknown(monkeypatch):

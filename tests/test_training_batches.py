@@ -124,12 +124,18 @@ def test_ordered_batches_put_answers_back_in_order():
     assert_array_equal(answers, np.arange(len(RAGGED)))
 
 
-def test_ordered_batches_are_bounded_in_steps(monkeypatch):
-    monkeypatch.setattr("skrnn._training._batches.MAX_INFERENCE_STEPS", 60)
-    lengths = np.array([10, 10, 10, 10, 10, 10, 10, 100, 100])
-    sizes = [len(b) * lengths[b].max() for b in OrderedBatches(dataset_of(lengths), 8).plan()]
-    assert max(sizes) <= 100  # one sequence is the least a batch can hold
-    assert sum(sizes) == lengths.sum()
+@settings(derandomize=True, deadline=None, max_examples=80)
+@given(st.lists(st.integers(0, 90), min_size=1, max_size=70), st.integers(1, 20))
+def test_ordered_batches_are_bounded_in_steps(lengths, batch_size):
+    lengths = np.array(lengths)
+    ordered = OrderedBatches(dataset_of(lengths), batch_size, most_steps=60)
+    batches = ordered.plan()
+    assert_array_equal(np.sort(np.concatenate(batches)), np.arange(len(lengths)))
+    for batch in batches:
+        longest = lengths[batch].max()
+        # One sequence is the least a batch can hold; it is filled up to what its length tells.
+        assert len(batch) <= ordered.rows_of(longest) <= max(60 // max(longest, 1), 1, len(batch))
+        assert len(batch) * longest <= 60 or len(batch) == 1
 
 
 class Budget:

@@ -281,25 +281,42 @@ class OrderedBatches:
 
     batch_size : int
         Samples per batch.
+
+    most_steps : int or None, default=None
+        Upper bound on rows x steps of a batch. None is `MAX_INFERENCE_STEPS`.
     """
 
-    def __init__(self, dataset: SequenceDataset, batch_size: int) -> None:
+    def __init__(
+        self, dataset: SequenceDataset, batch_size: int, most_steps: int | None = None
+    ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
+        self.most_steps = MAX_INFERENCE_STEPS if most_steps is None else most_steps
 
     def __iter__(self) -> Iterator[Batch]:
         yield from self.dataset.batches(self.plan())
 
+    def rows_of(self, longest: int) -> int:
+        """Rows of a full batch whose longest sequence has so many steps."""
+        rows = self.batch_size
+        while rows > 1 and rows * longest > self.most_steps:
+            rows //= 2
+        return rows
+
     def plan(self) -> list[NDArray[np.int64]]:
         """List the index arrays, bounded in rows x steps."""
         lengths = self.dataset.lengths
-        batches = []
-        for indices in _cut(np.argsort(lengths, kind="stable"), self.batch_size):
-            longest = max(int(lengths[indices].max(initial=0)), 1)
-            rows = max(min(self.batch_size, MAX_INFERENCE_STEPS // longest), 1)
-            for part in _cut(indices, rows):
-                whole = self.dataset.equal_length is not None
-                batches.extend([part] if whole else split_outliers(part, lengths))
+        order = np.argsort(lengths, kind="stable")
+        batches: list[NDArray[np.int64]] = []
+        start = 0
+        while start < len(order):
+            rows = self.batch_size
+            while rows > self.rows_of(int(lengths[order[start : start + rows][-1]])):
+                rows //= 2
+            part = order[start : start + rows]
+            whole = self.dataset.equal_length is not None
+            batches.extend([part] if whole else split_outliers(part, lengths))
+            start += rows
         # What the longest batch needs of memory is there for all others.
         return batches[::-1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ class Filling:
     """Fill batches up to the same size, or to a smaller one that gives the same digits.
 
     Matrix products of another shape may round differently, and the answer for a sample must not
-    depend on how many others come with it. So all batches have the same number of rows. For one
+    depend on how many others come with it. So all batches of one length have as many rows. For one
     sequence alone that is most of the work, and many kernels round alike for few rows and for many.
     Whether those of this machine do is tried, once for each shape: noise goes through the network
     in batches of both sizes, and only where all digits agree the small one is used. On other
@@ -36,16 +37,16 @@ class Filling:
     net : SequenceNetClassifier or SequenceNetRegressor
         What computes the batches; it keeps what was found.
 
-    size : int
-        Rows of a full batch.
+    rows_of : callable
+        Tells the rows of a full batch from the steps of its longest sequence.
 
     alone : bool
         Whether there is one batch only.
     """
 
-    def __init__(self, net: Any, size: int, alone: bool) -> None:
+    def __init__(self, net: Any, rows_of: Callable[[int], int], alone: bool) -> None:
         self.net = net
-        self.size = size
+        self.rows_of = rows_of
         known = isinstance(net.module_.embedding, TokenEmbedding | None)
         self.tries = alone and known and torch.device(net.device).type == "cpu"
         self.known: dict[tuple[int, ...], bool] = net.__dict__.setdefault("small_enough_", {})
@@ -53,32 +54,31 @@ class Filling:
     def fill(self, indices: NDArray, lengths: NDArray) -> NDArray:
         """Repeat the last sample of a batch until it has its size."""
         n_rows = len(indices)
-        if n_rows >= self.size:
-            return indices
         longest = int(lengths[indices].max(initial=0))
-        if self.size * longest > MAX_FILLED_STEPS:
+        size = self.rows_of(longest)
+        if n_rows >= size or size * longest > MAX_FILLED_STEPS:
             return indices
-        rows = self.size
-        if self.tries and 0 < n_rows <= SMALL_SHARE * self.size and longest:
+        rows = size
+        if self.tries and 0 < n_rows <= SMALL_SHARE * size and longest:
             small = max(FEWEST_ROWS, 1 << (n_rows - 1).bit_length())
-            rows = small if self._will_do(small, longest) else rows
+            rows = small if small < size and self._will_do(small, size, longest) else size
         return np.concatenate([indices, np.repeat(indices[-1:], rows - n_rows)])
 
-    def _will_do(self, rows: int, longest: int) -> bool:
+    def _will_do(self, rows: int, size: int, longest: int) -> bool:
         # Another number of threads shares out the same work in another way.
-        key = self.size, rows, longest, torch.get_num_threads()
+        key = size, rows, longest, torch.get_num_threads()
         if key not in self.known:
-            self.known[key] = self._agree(rows, longest)
+            self.known[key] = self._agree(rows, size, longest)
         return self.known[key]
 
-    def _agree(self, rows: int, longest: int) -> bool:
+    def _agree(self, rows: int, size: int, longest: int) -> bool:
         net, module = self.net, self.net.module_
         noise = torch.Generator().manual_seed(0)
         representation = None
         for i in range(DRAWS):
             # The place of a row in the batch must not matter either.
-            part = slice(i * (self.size - rows) // DRAWS, None)
-            x = _noise(module, (self.size, longest), noise)
+            part = slice(i * (size - rows) // DRAWS, None)
+            x = _noise(module, (size, longest), noise)
             representation = net.in_precision(module.encode, x)
             few = net.in_precision(module.encode, x[part][:rows].clone())
             if not torch.equal(few, representation[part][:rows]):

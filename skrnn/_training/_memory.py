@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skrnn._training._steps import clear_gradients
 from skrnn.nn import RecurrentLayer
@@ -18,6 +18,10 @@ MOST_OF_AVAILABLE = 0.8
 # Numbers per feature that a recurrent layer computes in a step: its gates and its output. The
 # backward pass needs as many again.
 NUMBERS_PER_FEATURE = 5
+# From this size on glibc gives a block back to the system as soon as it is free, whatever a program
+# did before, and the next batch waits until the system has cleared it anew: predictions take up to
+# twice as long. Batches are so small that the gates of a layer, of all steps, stay below.
+OWN_MAPPING = 2**25
 # What torch says on the CPU; on a GPU the error has a class of its own.
 _NO_MEMORY = "can't allocate memory"
 
@@ -198,9 +202,33 @@ def bytes_of_batch(module: Any, rows: int, steps: int, training: bool) -> int:
     layers = [layer for layer in module.modules() if isinstance(layer, RecurrentLayer)]
     weight = next(module.parameters())
     stride = 1 if module.frontend is None else module.frontend.stride
-    numbers = NUMBERS_PER_FEATURE * sum(layer.output_size for layer in layers) / stride
+    numbers = sum(_numbers_per_feature(layer, training) * layer.output_size for layer in layers)
     features = 1 if module.scaler is None else len(module.scaler.mean)
-    return int(rows * steps * (features + numbers * (2 if training else 1)) * weight.itemsize)
+    numbers = numbers / stride * (2 if training else 1)
+    return int(rows * steps * (features + numbers) * weight.itemsize)
+
+
+def _numbers_per_feature(layer: RecurrentLayer, training: bool) -> int:
+    # Our own GRU keeps the gates of a few steps only, where nobody asks for gradients.
+    is_gru = isinstance(getattr(layer, "rnn", None), nn.GRU)
+    return 2 if is_gru and not training else NUMBERS_PER_FEATURE
+
+
+def steps_at_once(module: Any, device: Any) -> int | None:
+    """Most rows x steps of a batch that is predicted; None where nothing is known against many."""
+    if torch.device(device).type != "cpu":
+        return None
+    stride = 1 if module.frontend is None else module.frontend.stride
+    widest = max(
+        (
+            (_numbers_per_feature(layer, training=False) - 1) * layer.output_size
+            for layer in module.modules()
+            if isinstance(layer, RecurrentLayer)
+        ),
+        default=0,
+    )
+    n_bytes = max(widest, 1) * next(module.parameters()).itemsize
+    return max((OWN_MAPPING - 1) * stride // n_bytes, 1)
 
 
 def available_bytes() -> int | None:

@@ -22,7 +22,7 @@ from skrnn._training._callbacks import MeanLoss
 from skrnn._training._epochs import EpochMixin
 from skrnn._training._filling import Filling
 from skrnn._training._losses import loss_of_answers, loss_weight, mean_over_sequences
-from skrnn._training._memory import check_memory, run_in_parts, step_in_parts
+from skrnn._training._memory import check_memory, run_in_parts, step_in_parts, steps_at_once
 from skrnn._training._optimizers import (
     no_compiler_loaded,
     optimizer_defaults,
@@ -168,7 +168,7 @@ class SequenceNetMixin(EpochMixin):
         """Random batches for training, ordered ones otherwise."""
         if not training:
             return OrderedBatches(dataset, self.batch_size)
-        self._check_memory(dataset, self.batch_size, training=True)
+        self._check_memory(dataset, self.batch_size)
         batches = augmented(
             TrainBatches(
                 dataset, self.batch_size, self.random_state_, self.time_budget_, self.processes
@@ -179,11 +179,11 @@ class SequenceNetMixin(EpochMixin):
             return batches
         return ChunkBatches(batches, self)
 
-    def _check_memory(self, dataset: SequenceDataset, batch_size: int, training: bool) -> None:
+    def _check_memory(self, dataset: SequenceDataset, batch_size: int) -> None:
         rows, steps = largest_batch(dataset.lengths, batch_size)
-        if training and self.tbptt_steps is not None:
+        if self.tbptt_steps is not None:
             steps = min(steps, self.tbptt_steps)
-        check_memory(self.module_, rows, steps, training, self.device)
+        check_memory(self.module_, rows, steps, True, self.device)
 
     def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> tuple[Any, Any]:
         """Hand over the training and validation sets that were split before."""
@@ -340,14 +340,17 @@ class SequenceNetMixin(EpochMixin):
         flat: Tensor | None = None
         # Nothing waits for the device between batches, unless there is much to bring back.
         place = "cpu" if per_step else self.device
-        self._check_memory(dataset, batch_size, training=False)
-        plan = OrderedBatches(dataset, batch_size).plan()
+        batches = OrderedBatches(dataset, batch_size, steps_at_once(self.module_, self.device))
+        longest = int(dataset.lengths.max(initial=0))
+        rows = min(batches.rows_of(longest), len(dataset))
+        check_memory(self.module_, rows, longest, False, self.device)
+        plan = batches.plan()
         run = self._encode if encode else self.infer
-        filling = Filling(self, batch_size, alone=len(plan) == 1)
+        filling = Filling(self, batches.rows_of, alone=len(plan) == 1)
         own = repeatable(self.deterministic, self.device)
         with own, torch.inference_mode(), shared_cores():
-            batches = dataset.batches(filling.fill(indices, dataset.lengths) for indices in plan)
-            for indices, (inputs, _) in zip(plan, batches, strict=True):
+            filled = dataset.batches(filling.fill(indices, dataset.lengths) for indices in plan)
+            for indices, (inputs, _) in zip(plan, filled, strict=True):
                 out = run_in_parts(self, run, inputs)[: len(indices)].to(place)
                 if per_step:
                     lengths = torch.from_numpy(dataset.lengths[indices])
@@ -356,8 +359,8 @@ class SequenceNetMixin(EpochMixin):
                 else:
                     where = torch.from_numpy(indices)
                 if flat is None:
-                    rows = int(dataset.lengths.sum()) if per_step else len(dataset)
-                    flat = out.new_empty(rows, out.shape[-1])
+                    n_answers = int(dataset.lengths.sum()) if per_step else len(dataset)
+                    flat = out.new_empty(n_answers, out.shape[-1])
                 flat[where.to(place)] = out
         return torch.empty(0) if flat is None else flat.cpu()
 
