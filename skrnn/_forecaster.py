@@ -736,9 +736,9 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         """Rows of X that a forecast of these steps needs: beyond the horizon all in between."""
         rolled = ahead.max(initial=0) > self.model_.horizon
         after = np.flatnonzero(ahead.max(axis=1) > 0)
+        last = panel.last_ticks
         needed = [
-            panel.last_ticks[i]
-            + (np.arange(1, ahead[i].max() + 1) if rolled else ahead[i][ahead[i] > 0])
+            last[i] + (np.arange(1, ahead[i].max() + 1) if rolled else ahead[i][ahead[i] > 0])
             for i in after
         ]
         return panel_index(needed, panel.take(after))
