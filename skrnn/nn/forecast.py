@@ -247,7 +247,9 @@ class ForecastNetwork(nn.Module):
         if "past" in self.covariates:
             tokens = torch.cat([tokens, self._embed("past", past_covariates)], dim=2)
         tokens = tokens.unflatten(1, (-1, self.patch_length)).flatten(2)
-        context = self.encoder(tokens, last_only=True)[:, -1]
+        # Any other module is called as the class says.
+        only = {"last_only": True} if type(self.encoder) is RecurrentEncoder else {}
+        context = self.encoder(tokens, **only)[:, -1]
         if "static" in self.covariates:
             context = torch.cat([context, self._embed("static", static_covariates)], dim=1)
         future = None

@@ -376,6 +376,21 @@ def test_copies_and_pickles_forecast_the_same():
         assert torch.equal(other.predict(other(past, **given)), expected)
 
 
+class OwnEncoder(nn.Module):
+    def __init__(self, input_size, hidden_size):
+        super().__init__()
+        self.layer = nn.GRU(input_size, hidden_size, batch_first=True, dtype=torch.float64)
+
+    def forward(self, x):
+        return self.layer(x)[0]
+
+
+def test_the_encoder_may_be_any_module():
+    network = build()
+    network.encoder = OwnEncoder(2 * network.patch_length, network.encoder.output_size)
+    assert bool(network(windows()).raw.isfinite().all())
+
+
 def test_dropout_works_on_the_context_in_training_only():
     network, past = build(dropout=0.5), windows()
     assert torch.equal(network(past).raw, network(past).raw)
