@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from skrnn._forecasting import _sizes
@@ -27,15 +26,13 @@ from skrnn._forecasting._members import (
 from skrnn._forecasting._net import ForecastNet
 from skrnn._forecasting._options import ModelOptions, TrainingOptions
 from skrnn._forecasting._panel import Panel
+from skrnn._forecasting._scales import is_constant, least_scales
 from skrnn._forecasting._transform import learn_transform
 from skrnn._parameters import torch_dtype
 from skrnn._training import Checkpoints, MemberCheckpoints, Snapshots
-from skrnn.nn import WindowScaler
 
 # Windows of the validation tail that are looked at after every epoch, and by guard and calibration.
 MOST_VALIDATION_WINDOWS = 1024
-# Least scale of a window as a share of the scale of its series.
-LEAST_SCALE = 0.1
 
 Covariates = dict[str, NDArray[np.float32]]
 
@@ -198,15 +195,9 @@ class ForecastModel:
             seen, panel.first_ticks, self.period, self.options.log, self.options.deseasonalize
         )
         values = self.transformed(panel)
+        self.constant = np.array([is_constant(part) for part in seen])
         kind = self.options.spec["scaling"]
-        self.least = np.zeros((panel.n_series, panel.n_columns))
-        self.constant = np.array([_is_constant(part) for part in seen])
-        if kind != "none":
-            scaler = WindowScaler(kind, self.period)
-            for i, start in enumerate(panel.offsets[:-1]):
-                past = torch.from_numpy(values[start : start + visible[i]].T.copy())
-                if past.shape[1]:
-                    self.least[i] = LEAST_SCALE * scaler(past)[1][:, 0].numpy()
+        self.least = least_scales(values, panel.offsets, visible, kind, self.period)
         return Buffers(values, panel.offsets, self.least, covariates)
 
     def transformed(self, panel: Panel) -> NDArray[np.float64]:
@@ -396,11 +387,3 @@ def _written(checkpoints: Checkpoints | None) -> Iterator[Snapshots | None]:
     if checkpoints is None:
         return _NOWHERE
     return (MemberCheckpoints(checkpoints, number) for number in itertools.count())
-
-
-def _is_constant(values: NDArray) -> NDArray[np.bool_]:
-    """Which columns hold only one value."""
-    known = np.isfinite(values)
-    low = np.where(known, values, np.inf).min(axis=0, initial=np.inf)
-    high = np.where(known, values, -np.inf).max(axis=0, initial=-np.inf)
-    return np.asarray(low == high)
