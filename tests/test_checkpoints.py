@@ -94,6 +94,13 @@ def test_f069_a_resumed_fit_equals_an_uninterrupted_one(params, ragged, labels, 
     assert files_in(tmp_path) == []
 
 
+def test_a_checkpoint_is_no_estimator(ragged, labels, tmp_path, cut_fit):
+    cut_fit(RNNClassifier(**SMALL, checkpoint_dir=tmp_path), ragged, labels, n_files=1)
+    found = next(tmp_path.rglob("*.safetensors"))
+    with pytest.raises(ValueError, match=r"cannot be loaded: it is a checkpoint .*resume=True"):
+        skrnn.load(found)
+
+
 @pytest.mark.parametrize("n_files", [1, 6, 7, 8, 13])
 def test_f069_an_ensemble_is_resumed_at_any_network(n_files, ragged, labels, tmp_path, cut_fit):
     params = {**SMALL, "n_estimators": 2}

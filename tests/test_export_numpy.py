@@ -335,6 +335,8 @@ def test_changed_files_are_refused(ragged: list, labels: Any, tmp_path: Path) ->
     model.save(tmp_path / "estimator")
     with pytest.raises(ValueError, match=r"holds no predictor of numpy; .*skrnn\.load"):
         load_numpy(tmp_path / "estimator")
+    with pytest.raises(ValueError, match=r"cannot be loaded: .*skrnn\.export\.load_numpy"):
+        skrnn.load(tmp_path / "m")
 
 
 def test_sound_files_that_lie_are_refused(ragged: list, labels: Any, tmp_path: Path) -> None:

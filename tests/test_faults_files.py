@@ -488,7 +488,7 @@ def test_f088_files_that_are_being_written_are_left_alone(path, tmp_path):
 def test_f089_a_target_that_is_no_file_is_refused(clf, tmp_path):
     with pytest.raises(IsADirectoryError, match="is a directory"):
         clf.save(tmp_path)
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"there is no folder '.*missing'; make it first"):
         clf.save(tmp_path / "missing" / "model.safetensors")
     with pytest.raises(OSError, match="File name too long"):
         clf.save(tmp_path / ("x" * 300))

@@ -38,6 +38,12 @@ def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(f"{os.fspath(path)!r} is a directory; give the name of a file.")
+    # The system would name the temporary file.
+    if not target.parent.exists():
+        raise FileNotFoundError(
+            f"{os.fspath(path)!r} cannot be written: there is no folder "
+            f"{os.fspath(target.parent)!r}; make it first."
+        )
     remove_stale(target)
     with _temporary(target) as (descriptor, temporary):
         with contextlib.suppress(FileNotFoundError):

@@ -16,6 +16,10 @@ from skrnn._persistence._packing import packed, unpacked
 Target = str | os.PathLike[str]
 
 
+class OtherKind(ValueError):
+    """A sound file of skrnn that holds no estimator."""
+
+
 def save(estimator: Any, path: Target, *, custom_objects: Mapping[str, Any] | None = None) -> None:
     """Write an estimator, a transformer or a pipeline of them to one file.
 
@@ -133,17 +137,28 @@ def load(path: Target, *, custom_objects: Mapping[str, Any] | None = None) -> An
     """
     try:
         document, tensors = unpack(path)
+        _check_holds_estimator(document)
         decoder = Decoder(document["objects"], tensors, custom_objects)
         return decoder.decode(document["root"])
     except OSError:
         raise
-    except Missing as error:
+    except (Missing, OtherKind) as error:
         raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}.") from None
     except NewerFormat as error:
         raise ValueError(f"{os.fspath(path)!r} cannot be loaded: {error}") from None
     except Exception as error:
         why = str(error) if isinstance(error, ValueError) else repr(error)
         raise ValueError(f"{os.fspath(path)!r} is not a valid skrnn file: {why}.") from error
+
+
+def _check_holds_estimator(document: Mapping[str, Any]) -> None:
+    """Send whoever reads another kind of file of skrnn to what reads it."""
+    if "root" in document:
+        return
+    if str(document.get("kind", "")).startswith("numpy "):
+        raise OtherKind("it holds a predictor of numpy; read it with skrnn.export.load_numpy")
+    if "identity" in document:
+        raise OtherKind("it is a checkpoint of a training; fit(..., resume=True) reads it")
 
 
 class StateMixin:
