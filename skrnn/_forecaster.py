@@ -39,7 +39,7 @@ from skrnn._forecasting._setup import (
     warn_of_other_season,
 )
 from skrnn._forecasting._stamps import stamp_text
-from skrnn._forecasting._start import beginning_of, steps_ahead
+from skrnn._forecasting._start import beginning_of, moves_on, steps_ahead
 from skrnn._parameters import PREFIXES, AcceleratorMixin, NetParamsMixin
 from skrnn._sktime import SktimeMixin
 from skrnn._training import processes_of
@@ -326,7 +326,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
     }
     # The history is kept here, on the clock of the data; sktime need not keep another copy.
     _config: ClassVar[dict[str, Any]] = {"remember_data": False}
-    _fh_in_fit = False
+    _fh_in_fit: Any = None
     _record: Record | None = None
 
     def __init__(
@@ -449,8 +449,8 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
     def _fit(self, y: pd.DataFrame, X: pd.DataFrame | None, fh: Any) -> RNNForecaster:
         with processes_of(self.accelerator).together():
             self._check_params()
-            # sktime also remembers the horizon of `predict`, which is none of `score`.
-            self._fh_in_fit = fh is not None
+            # sktime remembers the horizon of the last forecast instead.
+            self._fh_in_fit = fh
             panel, X = self._read(y), self._rows_of(X, y)
             pretrained = getattr(self, "pretrained_model_", None)
             if pretrained is None:
@@ -627,7 +627,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         Parameters
         ----------
         fh : int, list of int, ForecastingHorizon or None, default=None
-            Steps to forecast; None takes those of `fit`.
+            Steps to forecast; None takes those given last, in `fit` or since.
 
         X : DataFrame or None, default=None
             Covariates of the steps to forecast.
@@ -660,7 +660,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         Parameters
         ----------
         fh : int, list of int, ForecastingHorizon or None, default=None
-            Steps to forecast; None takes those of `fit`.
+            Steps to forecast; None takes those given last, in `fit` or since.
 
         X : DataFrame or None, default=None
             Covariates of the steps to forecast.
@@ -759,7 +759,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         Parameters
         ----------
         fh : int, list of int, ForecastingHorizon or None, default=None
-            Steps to forecast; None takes those of `fit`.
+            Steps to forecast; None takes those given last, in `fit` or since.
 
         Returns
         -------
@@ -799,7 +799,7 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         ----------
         fh : int, list of int, ForecastingHorizon or None, default=None
             Steps to forecast, counted from the newest step of each series. None takes those of
-            `fit`, and without them all of the horizon.
+            `fit`, and all of the horizon where those are no numbers of steps from 1 on.
 
         Returns
         -------
@@ -827,11 +827,18 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         return *plain_forecaster(type(self).__name__, self.model_, beginning, clock), clock
 
     def _beginning(self, fh: Any) -> Beginning:
-        fh = self._fh if fh is None else fh
-        if fh is not None and not isinstance(fh, ForecastingHorizon):
+        if fh is None:
+            known = self._fh_of_fit()
+            fh = known if known is not None and moves_on(known) else None
+        elif not isinstance(fh, ForecastingHorizon):
             fh = ForecastingHorizon(fh)
         steps = steps_ahead(fh, self.model_.horizon)
         return beginning_of(self._seen(), self.model_, steps, self.missing == "mask")
+
+    def _fh_of_fit(self) -> Any:
+        given = self._fh_in_fit
+        # Files of version 0.1.0 hold whether there was one.
+        return (self._fh if given else None) if isinstance(given, bool) else given
 
     # -- what the fit was like ----------------------------------------------------------------
 
@@ -878,7 +885,8 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
             If some steps of `y` come after the end of the training data and some lie between them:
             folds that are not ordered in time; or if `y` has no index that could tell.
         """
-        if fh is not None or self._fh_in_fit:
+        fh = self._fh_of_fit() if fh is None else fh
+        if fh is not None:
             with explained(y):
                 return super().score(y, X=X, fh=fh)
         self.check_is_fitted()

@@ -161,6 +161,9 @@ def test_a_known_horizon_scores_as_sktime_does(airline):
     forecaster = make().fit(airline[:-3], fh=AHEAD)
     truth, forecast = airline[-3:], forecaster.predict()
     assert forecaster.score(truth) == pytest.approx(((truth - forecast) / truth).abs().mean())
+    score = forecaster.score(truth)
+    forecaster.predict(fh=[0, 1])
+    assert forecaster.score(truth) == score
     unknown = make().fit(airline[:-3])
     assert unknown.score(truth) == pytest.approx(-(truth - unknown.predict(fh=AHEAD)).abs().mean())
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sktime.forecasting.base import ForecastingHorizon
 
 from skrnn import RNNForecaster
 from skrnn._forecasting._record import Record
@@ -220,6 +221,26 @@ def test_the_horizon_may_be_another(fh):
     stream = forecaster.stream(fh)
     expected = forecaster.predict(fh=[1, 2, 3] if fh is None else fh)
     assert_allclose(stream.predict()[0], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("other", [5, [-3, 0], ForecastingHorizon(DAYS[-2:], is_relative=False)])
+def test_a_forecast_of_other_steps_does_not_change_those_of_fit(other):
+    forecaster = fit(single())
+    expected = forecaster.predict()
+    forecaster.predict(fh=other)
+    for stream in (forecaster.stream(), to_numpy(forecaster).stream()):
+        assert stream.steps.tolist() == FH
+        assert_allclose(stream.predict()[0], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "fh", [[-1, 0, 3], ForecastingHorizon(DAYS[N_FIT : N_FIT + 3], is_relative=False)]
+)
+def test_where_the_steps_of_fit_do_not_move_on_the_whole_horizon_does(fh):
+    forecaster = fit(single(), fh=fh)
+    for stream in (forecaster.stream(), to_numpy(forecaster).stream()):
+        assert stream.steps.tolist() == [1, 2, 3]
+        assert_allclose(stream.predict()[0], forecaster.predict(fh=[1, 2, 3]), rtol=1e-6)
 
 
 def test_hierarchies_and_static_covariates_stream():

@@ -56,6 +56,13 @@ class StampFeatures:
         return rows.reshape(*ticks.shape, rows.shape[1])
 
 
+def moves_on(fh: Any) -> bool:
+    """Whether a forecasting horizon is of numbers of steps from 1 on."""
+    steps = fh.to_pandas()
+    numbers = fh.is_relative and pd.api.types.is_integer_dtype(steps.dtype)
+    return bool(numbers and (steps > 0).all())
+
+
 def steps_ahead(fh: Any, horizon: int) -> NDArray[np.int64]:
     """Steps of a forecasting horizon that moves on with its series.
 
@@ -67,7 +74,7 @@ def steps_ahead(fh: Any, horizon: int) -> NDArray[np.int64]:
     if fh is None:
         return np.arange(1, horizon + 1)
     steps = fh.to_pandas()
-    if not (fh.is_relative and pd.api.types.is_integer_dtype(steps.dtype) and (steps > 0).all()):
+    if not moves_on(fh):
         raise ValueError(
             "a stream forecasts steps from 1 on, counted from the newest one, got "
             f"fh={steps.tolist()}; pass such steps as stream(fh=[1, 2, 3])."
