@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
@@ -127,7 +127,7 @@ def check_labels(y: Any, sequences: Layout, per_step: bool) -> NDArray:
         If labels are missing, mixed, continuous or of the wrong number.
     """
     if per_step:
-        arrays = _steps(y, sequences, "labels", _label_array)
+        arrays = _steps(_require(y), sequences, "y", "labels", _label_array)
         # numpy turns numbers beside text into text.
         texts = {array.dtype.kind in "US" for array in arrays}
         y = np.concatenate([a.astype(object) for a in arrays] if len(texts) > 1 else arrays)
@@ -150,7 +150,8 @@ def check_numbers(y: Any, sequences: Layout, per_step: bool) -> NDArray[np.float
         In float64; targets per sequence may stay in float32, which is computed with in float64.
     """
     if per_step:
-        return _float_array(np.concatenate(_steps(y, sequences, "values", _float_array)))
+        arrays = _steps(_require(y), sequences, "y", "values", _float_array)
+        return _float_array(np.concatenate(arrays))
     y = _float_array(_one_each(_require(y), "y"), keep_float32=True)
     if y.ndim == 2 and y.shape[1] == 1:
         y = _ravel_column(y)
@@ -176,8 +177,8 @@ def check_weights(
     if sample_weight is None:
         return None
     if per_step and not isinstance(sample_weight, Real) and _holds_arrays(sample_weight):
-        flat = np.concatenate(_steps(sample_weight, sequences, "weights", _float_array))
-        weight = _float_array(flat)
+        arrays = _steps(sample_weight, sequences, "sample_weight", "weights", _float_array)
+        weight = _float_array(np.concatenate(arrays), "sample_weight")
         if (weight < 0).any():
             raise ValueError("Negative values in data passed to `sample_weight`.")
     else:
@@ -251,6 +252,11 @@ def split_steps(flat: NDArray, sequences: Layout) -> list[NDArray]:
 def _require(y: Any) -> Any:
     if y is None:
         raise ValueError("This estimator requires y to be passed, but the target y is None.")
+    if isinstance(y, Mapping):
+        raise TypeError(
+            f"y is a {type(y).__name__}; pass a list with the target of each sequence of X, in "
+            "their order."
+        )
     return y
 
 
@@ -280,10 +286,9 @@ def _ravel_column(y: NDArray) -> NDArray:
     return y[:, 0]
 
 
-def _label_array(y: Any) -> NDArray:
+def _label_array(y: Any, name: str = "y", sequence: int | None = None) -> NDArray:
     """Labels as numpy, keeping the dtype they came in; missing ones raise."""
     if isinstance(y, pd.Series | pd.Index | pd.Categorical | pd.DataFrame):
-        missing = bool(np.any(pd.isna(y)))
         array = np.asarray(y) if isinstance(y, pd.Categorical) else y.to_numpy()
     else:
         array = check_array(y, dtype=None, ensure_2d=False, ensure_all_finite=False, allow_nd=True)
@@ -292,14 +297,28 @@ def _label_array(y: Any) -> NDArray:
             items = np.asarray(y, dtype=object)
             all_text = all(isinstance(item, str | bytes) for item in items.flat)
             array = array if all_text else items
-        missing = array.dtype.kind in "OfmM" and bool(np.any(pd.isna(array)))
-    if missing:
-        raise ValueError(
-            "Input y contains NaN: y contains missing values; drop or fill these samples first."
-        )
     if array.ndim == 0:
         raise ValueError(f"y should be a 1d array, got a scalar {array!r} instead.")
+    _check_present(array, name, sequence)
     return array
+
+
+def _check_present(values: NDArray, name: str, sequence: int | None) -> None:
+    """Name the first value that is missing or infinite."""
+    if values.dtype.kind not in "OfmM":
+        return
+    bad = ~np.isfinite(values) if values.dtype.kind == "f" else pd.isna(values)
+    if not bad.any():
+        return
+    row, *column = np.argwhere(bad)[0]
+    missing = pd.isna(values[(row, *column)])
+    what = "NaN" if missing else f"infinity or a value too large for dtype('{values.dtype}')"
+    where = f"sample {row}" if sequence is None else f"sequence {sequence}, step {row}"
+    where += "".join(f", column {i}" for i in column)
+    raise ValueError(
+        f"Input {name} contains {what} at {where}; correct it, or leave out this "
+        f"{'sample' if sequence is None else 'sequence'}."
+    )
 
 
 def _check_label_values(y: NDArray) -> NDArray:
@@ -341,19 +360,22 @@ def _unknown(labels: NDArray, classes: NDArray) -> list[Any]:
     return labels[~np.isin(labels, classes)].tolist()
 
 
-def _float_array(y: Any, keep_float32: bool = False) -> NDArray:
+def _float_array(
+    y: Any, name: str = "y", sequence: int | None = None, *, keep_float32: bool = False
+) -> NDArray:
     if getattr(getattr(y, "dtype", None), "kind", "") in ("m", "M"):
-        raise ValueError(f"y has dtype {y.dtype}; targets of a regression must be numbers.")
+        raise ValueError(f"{name} has dtype {y.dtype}, expected numbers.")
     if isinstance(y, pd.Series | pd.DataFrame):
         y = y.to_numpy(dtype=np.float64, na_value=np.nan)
     dtypes = (np.float64, np.float32) if keep_float32 else np.float64
-    return check_array(y, dtype=dtypes, ensure_2d=False, input_name="y")
+    array = check_array(y, dtype=dtypes, ensure_2d=False, ensure_all_finite=False, input_name=name)
+    _check_present(array, name, sequence)
+    return array
 
 
-def _steps(y: Any, sequences: Layout, what: str, convert: Any) -> list[NDArray]:
+def _steps(y: Any, sequences: Layout, name: str, what: str, convert: Any) -> list[NDArray]:
     """One array per sequence, each as long as its sequence."""
-    items: Iterable[Any] = _require(y)
-    items = list(items)
+    items = list(y)
     check_consistent_length(sequences.lengths, items)
     # A rectangular y beside padded X has entries for the padding, which do not count.
     padded = isinstance(y, np.ndarray) and y.ndim >= 2 and y.shape[1] == sequences.width
@@ -361,15 +383,15 @@ def _steps(y: Any, sequences: Layout, what: str, convert: Any) -> list[NDArray]:
     for i, (item, length) in enumerate(zip(items, sequences.lengths, strict=True)):
         if np.ndim(item) == 0:
             raise ValueError(
-                f"y[{i}] is a single value; with return_sequences=True y is a list with one array "
-                "of labels or values per step for each sequence."
+                f"{name}[{i}] is a single value; with return_sequences=True {name} is a list with "
+                f"one array of {what} per step for each sequence."
             )
         if length == 0 and len(item) == 0:
             continue
         item = item[:length] if padded else item
         if len(item) != length:
-            raise ValueError(f"y[{i}] has {len(item)} {what} for {length} steps.")
-        arrays.append(convert(item))
+            raise ValueError(f"{name}[{i}] has {len(item)} {what} for {length} steps.")
+        arrays.append(convert(item, name, i))
     return arrays
 
 

@@ -147,9 +147,9 @@ def repeated(labels, n):
 
 @pytest.mark.parametrize("labels", MISSING.values(), ids=MISSING.keys())
 def test_f32_missing_labels(ragged, labels):
-    with pytest.raises(ValueError, match="y contains missing values"):
+    with pytest.raises(ValueError, match="Input y contains NaN at sample 1;"):
         RNNClassifier(**TINY).fit(ragged, repeated(labels, 24))
-    with pytest.raises(ValueError, match="y contains missing values"):
+    with pytest.raises(ValueError, match="Input y contains NaN at sequence 0, step 1;"):
         tagger().fit(ragged, [repeated(labels, len(x)) for x in ragged])
 
 
@@ -172,16 +172,36 @@ def test_f32_labels_of_another_type_in_another_sequence(ragged):
 @pytest.mark.parametrize("missing", [np.nan, None, pd.NA])
 def test_f32_missing_numbers(ragged, missing):
     y = pd.Series([1.0, missing] * 12, dtype=None if missing is not pd.NA else "Float64")
-    with pytest.raises(ValueError, match="Input y contains NaN"):
+    with pytest.raises(ValueError, match="Input y contains NaN at sample 1;"):
         RNNRegressor(**TINY).fit(ragged, y)
-    with pytest.raises(ValueError, match="Input y contains NaN"):
+    with pytest.raises(ValueError, match="Input y contains NaN at sequence 0, step 1;"):
         step_regressor().fit(ragged, [y[: len(x)] for x in ragged])
 
 
 @pytest.mark.parametrize("y", [[0.0, np.inf] * 12, [0.0, -np.inf] * 12])
 def test_f32_infinite_targets(cls, ragged, y):
-    with pytest.raises(ValueError, match="Input y contains infinity"):
+    with pytest.raises(ValueError, match=r"Input y contains infinity .* at sample 1;"):
         cls(**TINY).fit(ragged, y)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_f32_where_a_target_is_missing(ragged, value):
+    y = np.zeros((24, 2))
+    y[7, 1] = value
+    with pytest.raises(ValueError, match="at sample 7, column 1;"):
+        RNNRegressor(**TINY).fit(ragged, y)
+    steps = [np.zeros(len(x)) for x in ragged]
+    steps[5][1] = value
+    for make in (tagger, step_regressor):
+        with pytest.raises(ValueError, match="at sequence 5, step 1;"):
+            make().fit(ragged, steps)
+
+
+def test_f32_targets_by_name(cls, ragged):
+    y = {f"r{i}": i % 2 for i in range(24)}
+    for per_step in (False, True):
+        with pytest.raises(TypeError, match="y is a dict; pass a list"):
+            cls(return_sequences=per_step, **TINY).fit(ragged, y)
 
 
 def test_f32_no_targets(cls, ragged):
@@ -408,7 +428,11 @@ def test_f40_weights_have_one_dimension(cls, ragged):
 @pytest.mark.parametrize("make", [tagger, step_regressor])
 @pytest.mark.parametrize(
     ("value", "match"),
-    [(-1.0, "Negative values"), (np.nan, "contains NaN"), (0.0, "(?i)sample_weight.*zero")],
+    [
+        (-1.0, "Negative values"),
+        (np.nan, "Input sample_weight contains NaN at sequence 0, step 0;"),
+        (0.0, "(?i)sample_weight.*zero"),
+    ],
 )
 def test_f40_wrong_weights_of_steps(ragged, make, value, match):
     weight = [np.full(len(x), value) for x in ragged]
@@ -419,7 +443,7 @@ def test_f40_wrong_weights_of_steps(ragged, make, value, match):
 @pytest.mark.parametrize("make", [tagger, step_regressor])
 def test_f40_as_many_weights_as_steps(ragged, make):
     weight = [np.ones(len(x) - (i == 4)) for i, x in enumerate(ragged)]
-    with pytest.raises(ValueError, match=r"\[4\] has \d+ weights for \d+ steps"):
+    with pytest.raises(ValueError, match=r"sample_weight\[4\] has \d+ weights for \d+ st"):
         make().fit(ragged, step_codes(ragged), sample_weight=weight)
 
 
