@@ -252,13 +252,43 @@ def read_series(series: Any, caller: str) -> tuple[NDArray, list[Any]]:
 
     names : list
         Names of the columns of a frame.
+
+    Raises
+    ------
+    ValueError
+        If a value is missing or infinite, or the series has more than two dimensions.
     """
     if type(series).__module__.split(".")[0] == "pyarrow":
         series = series.to_pandas()
     values = check_array(
-        series, dtype=FLOATS, order="C", ensure_2d=False, input_name="series", estimator=caller
+        series,
+        dtype=FLOATS,
+        order="C",
+        ensure_2d=False,
+        ensure_all_finite=False,
+        input_name="series",
+        estimator=caller,
     )
-    return values, list(getattr(series, "columns", []))
+    names = list(getattr(series, "columns", []))
+    _check_finite(values, names)
+    return values, names
+
+
+def _check_finite(values: NDArray, names: list[Any]) -> None:
+    with np.errstate(over="ignore", invalid="ignore"):
+        # No mask as large as the data where all is well; a sum that overflows is looked at.
+        if np.isfinite(values.sum()):
+            return
+    bad = ~np.isfinite(values)
+    if not bad.any():
+        return
+    step, *column = np.argwhere(bad)[0].tolist()
+    what = "NaN" if np.isnan(values[(step, *column)]) else "infinity"
+    where = "".join(f", column {(names[i] if names else i)!r}" for i in column)
+    raise ValueError(
+        f"Input series contains {what} at step {step}{where}; fill it, or window the parts before "
+        "and after it."
+    )
 
 
 def count_windows(n_steps: int, window_length: int, horizon: int = 0, step: int = 1) -> int:

@@ -228,7 +228,8 @@ def test_copies_are_equal_and_as_light(way):
         ((np.arange(5.0), 6), "5 steps; a window needs 6"),
         ((np.arange(5.0), 0), "'window_length' parameter"),
         ((np.arange(5.0), 2, 0), "'step' parameter"),
-        ((np.array([1, np.nan]), 1), "series contains NaN"),
+        ((np.array([1, np.nan]), 1), "series contains NaN at step 1;"),
+        ((np.array([[1, 2], [3, np.inf]]), 1), "series contains infinity at step 1, column 1;"),
         ((np.zeros((4, 2, 1)), 1), "dim 3"),
     ],
 )

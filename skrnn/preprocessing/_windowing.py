@@ -86,6 +86,7 @@ class SlidingWindow(FileMixin, TransformerMixin, BaseEstimator):
         self : SlidingWindow
             The fitted transformer.
         """
+        _check_one_series(X)
         validate_data(self, X, dtype=FLOATS)
         return self
 
@@ -103,6 +104,7 @@ class SlidingWindow(FileMixin, TransformerMixin, BaseEstimator):
             A sequence for each row; always a copy.
         """
         check_is_fitted(self)
+        _check_one_series(X)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
         return _trailing_windows(X, int(self.window_length))
 
@@ -202,6 +204,15 @@ def make_windows(
     if horizon == 1 and chosen.shape[1] == 1:
         y = y[:, 0]
     return windows_at(values, starts, int(window_length)), y
+
+
+def _check_one_series(X: Any) -> None:
+    """Refuse a collection of tables; numpy would only say that their lengths differ."""
+    if isinstance(X, list | tuple) and any(np.ndim(row) > 1 for row in X):
+        raise ValueError(
+            "X is a list of sequences, expected one series with a row per time step; window each "
+            "sequence by itself, as SlidingWindow().fit_transform(x) for x in X."
+        )
 
 
 def _target_columns(

@@ -110,7 +110,13 @@ def test_the_documented_gap_keeps_training_targets_out_of_the_test_period(
         ({"series": np.zeros((9, 2)), "window_length": 2, "horizon": 2}, "choose it with target"),
         ({"series": np.zeros((9, 2)), "window_length": 2, "target": 2}, "outside the 2 columns"),
         ({"series": np.zeros((9, 2)), "window_length": 2, "target": "a"}, "not among the columns"),
-        ({"series": np.array([1, np.nan, 2, 3]), "window_length": 2}, "series contains NaN"),
+        (
+            {
+                "series": pd.DataFrame({"a": [1, 2, 3, 4], "b": [1, 2, np.nan, 4]}),
+                "window_length": 2,
+            },
+            "series contains NaN at step 2, column 'b'; fill it",
+        ),
         ({"series": np.arange(5.0), "window_length": 0}, "'window_length' parameter"),
         ({"series": np.arange(5.0), "window_length": 2, "step": 0}, "'step' parameter"),
     ],
@@ -118,3 +124,10 @@ def test_the_documented_gap_keeps_training_targets_out_of_the_test_period(
 def test_errors(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_windows(**arguments)
+
+
+def test_one_series_at_a_time() -> None:
+    X = [np.zeros((5, 2)), np.zeros((3, 2))]
+    for call in (SlidingWindow(3).fit, SlidingWindow(3).fit(X[0]).transform):
+        with pytest.raises(ValueError, match="X is a list of sequences, expected one series"):
+            call(X)
