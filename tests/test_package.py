@@ -93,7 +93,7 @@ def test_types_are_published() -> None:
 
 
 @pytest.mark.parametrize("module_name", PUBLIC_MODULES)
-def test_every_public_class_and_function_has_an_api_page(module_name: str) -> None:
+def test_every_public_name_is_in_the_api_pages(module_name: str) -> None:
     module = import_module(module_name)
     pages = "\n".join(page.read_text("utf-8") for page in (ROOT / "docs" / "api").glob("*.rst"))
     listed = set(re.findall(r"^\s+(skrnn[\w.]*)$", pages, re.M))
@@ -103,6 +103,13 @@ def test_every_public_class_and_function_has_an_api_page(module_name: str) -> No
         if inspect.isclass(getattr(module, name)) or inspect.isfunction(getattr(module, name))
     }
     assert public <= listed, f"missing from docs/api: {sorted(public - listed)}"
+    others = {
+        f"{module_name}.{name}"
+        for name in module.__all__
+        if not name.startswith("__") and not inspect.ismodule(getattr(module, name))
+    } - public
+    told = set(re.findall(r"``(skrnn[\w.]*)``", pages))
+    assert others <= told, f"not told of in docs/api: {sorted(others - told)}"
 
 
 @pytest.mark.parametrize("number", range(len(LISTINGS)))
