@@ -112,6 +112,16 @@ def test_every_public_name_is_in_the_api_pages(module_name: str) -> None:
     assert others <= told, f"not told of in docs/api: {sorted(others - told)}"
 
 
+def test_the_tree_in_the_design_is_the_tree() -> None:
+    tree = (ROOT / "docs" / "design.rst").read_text("utf-8").split("A file imports")[0]
+    floors = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split("One place per change")[0]
+    package = Path(skrnn.__file__).parent
+    inside = {path.stem for path in (package / "_forecasting").glob("_[!_]*.py")}
+    files = {path.stem for path in package.glob("_[!_]*") if path.suffix in ("", ".py")}
+    assert files | inside <= set(re.findall(r"\w+", tree))
+    assert files <= set(re.findall(r"\w+", floors))
+
+
 @pytest.mark.parametrize("number", range(len(LISTINGS)))
 def test_readme_listing_runs(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
