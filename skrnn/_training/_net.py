@@ -75,6 +75,7 @@ class SequenceNetMixin(EpochMixin):
 
     module_: SequenceNetwork
     optimizer_: torch.optim.Optimizer
+    batch_size: int
     device: Any
 
     def __init__(
