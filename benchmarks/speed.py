@@ -141,6 +141,13 @@ def cells() -> Iterator[tuple[str, Contenders]]:
                 "skrnn, gru": lambda task=task: ours_fit(task, "gru"),
             },
         )
+        yield (
+            f"fit, RNN: {n} x {steps} x 8, hidden 64, batch 64",
+            {
+                f"{BARE}, nn.RNN": lambda task=task: bare_fit(task, "rnn"),
+                "skrnn, rnn": lambda task=task: ours_fit(task, "rnn"),
+            },
+        )
     for steps, n in ((512, 1_500), (2048, 400)):
         task = equal_task(n, steps)
         yield (

@@ -79,6 +79,7 @@ class SequenceDataset(Dataset):
             self.overlapping, starts = sequences.overlapping, sequences.starts
             self.home = home_of(self.device, sequences.values.size * dtype.itemsize)
             self.values = _as_tensor(sequences.values, dtype, self.home)
+        self.first_steps = starts
         self.starts = _as_tensor(starts, torch.int64, self.home)
         self.target = None if target is None else _target_tensor(target, dtype, self.home)
         self.weight = None if weight is None else _as_tensor(weight, dtype, self.home)
@@ -122,10 +123,10 @@ class SequenceDataset(Dataset):
             inputs["x"] = self._windows(index) if self.overlapping else self._inputs(indices, pick)
         else:
             lengths = self.lengths[indices]
-            steps, valid = self._steps(index, lengths)
-            pick = partial(self._rows, steps=steps, valid=valid)
+            alike = bool((lengths == lengths.max(initial=0)).all())
+            pick = partial(self._rows, index=index, indices=indices, lengths=lengths)
             inputs["x"] = self._inputs(indices, pick)
-            if valid is not None:
+            if not alike:
                 inputs["lengths"] = torch.from_numpy(lengths)
         if not self.per_step:
             pick = partial(torch.index_select, dim=0, index=index)
@@ -161,28 +162,36 @@ class SequenceDataset(Dataset):
         return flat.unflatten(0, (len(self), self.equal_length)).index_select(0, index)
 
     def _windows(self, index: Tensor) -> Tensor:
-        """Steps of windows over one series, each a row of a view in which rows overlap."""
-        n_features = self.values.shape[1]
-        size = int(self.lengths[0]) * n_features
-        rows = self.values.flatten().unfold(0, size, n_features)
-        return rows.index_select(0, self.starts[index]).unflatten(1, (-1, n_features))
-
-    def _steps(self, index: Tensor, lengths: NDArray) -> tuple[Tensor, Tensor | None]:
-        """Positions of all steps of a batch, (batch, time), and which of them are not padding."""
-        longest = int(lengths.max(initial=0))
-        clock = torch.arange(longest, device=index.device)
-        steps = self.starts[index][:, None] + clock
-        if bool((lengths == longest).all()):
-            return steps, None
-        valid = clock < torch.from_numpy(lengths).to(index.device, non_blocking=True)[:, None]
-        return steps.where(valid, 0), valid
+        """Steps of windows over one series."""
+        return self._runs(self.values, self.starts[index], int(self.lengths[0]))
 
     @staticmethod
-    def _rows(flat: Tensor, steps: Tensor, valid: Tensor | None) -> Tensor:
-        rows = flat.index_select(0, steps.flatten()).unflatten(0, steps.shape)
-        if valid is None:
-            return rows
-        return rows.masked_fill_(~valid.reshape(valid.shape + (1,) * (rows.ndim - 2)), 0)
+    def _runs(flat: Tensor, starts: Tensor, n_steps: int) -> Tensor:
+        """Runs of steps, each a row of a view in which rows overlap: one block of memory each."""
+        size = flat[0].numel()
+        rows = flat.flatten().unfold(0, n_steps * size, size)
+        return rows.index_select(0, starts).view(len(starts), n_steps, *flat.shape[1:])
+
+    def _rows(
+        self, flat: Tensor, index: Tensor, indices: NDArray[np.integer], lengths: NDArray
+    ) -> Tensor:
+        """Steps of sequences of different lengths, (batch, time, ...), zeros after their ends."""
+        longest, starts = int(lengths.max(initial=0)), self.starts[index]
+        # Those of a batch are of similar length: there is little after the end of the shortest.
+        shortest = int(lengths.min(initial=longest))
+        clock = torch.arange(shortest, longest, device=index.device)
+        ended = clock >= torch.from_numpy(lengths).to(index.device, non_blocking=True)[:, None]
+        if longest and int(self.first_steps[indices].max()) + longest <= len(flat):
+            # They are read on into those after them.
+            rows = self._runs(flat, starts, longest)
+        else:
+            steps = starts[:, None] + torch.arange(longest, device=index.device)
+            steps[:, shortest:].masked_fill_(ended, 0)
+            rows = flat.index_select(0, steps.flatten()).unflatten(0, steps.shape)
+        if longest > shortest:
+            rest = rows[:, shortest:]
+            rest.masked_fill_(ended.reshape(ended.shape + (1,) * (rows.ndim - 2)), 0)
+        return rows
 
 
 class DealtBatches(ABC):

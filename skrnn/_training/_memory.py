@@ -204,8 +204,8 @@ def bytes_of_batch(module: Any, rows: int, steps: int, training: bool) -> int:
     stride = 1 if module.frontend is None else module.frontend.stride
     numbers = sum(_numbers_per_feature(layer, training) * layer.output_size for layer in layers)
     features = 1 if module.scaler is None else len(module.scaler.mean)
-    numbers = numbers / stride * (2 if training else 1)
-    return int(rows * steps * (features + numbers) * weight.itemsize)
+    per_step = features + numbers * (2 if training else 1) / stride
+    return int(rows * steps * per_step * weight.itemsize)
 
 
 def _numbers_per_feature(layer: RecurrentLayer, training: bool) -> int:

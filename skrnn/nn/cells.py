@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from skrnn.nn.dropped import DroppedRun, check_share
-from skrnn.nn.gru_cpu import run_on_cpu
 from skrnn.nn.grud import GRUDLayer
 from skrnn.nn.kernels import run_layer
 from skrnn.nn.layers import RecurrentLayer, State, draw_keeping
 from skrnn.nn.minimal import MinGRULayer, MinLSTMLayer
+from skrnn.nn.sequence_cpu import run_on_cpu
 
 __all__ = [
     "CELLS",

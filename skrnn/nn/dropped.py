@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skrnn.nn.gru_cpu import run_on_cpu
 from skrnn.nn.kernels import run_kernel
 from skrnn.nn.layers import State
 from skrnn.nn.randomness import dropout_mask
+from skrnn.nn.sequence_cpu import run_on_cpu
 
 __all__ = ["DroppedRun", "check_share"]
 

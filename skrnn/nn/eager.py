@@ -1,12 +1,17 @@
 """Eager passes on the CPU: where a whole sequence may be one operation of autograd."""
 
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-__all__ = ["blocks", "differentiable_gradients", "is_batched", "is_plain", "is_watched"]
+__all__ = ["Weights", "blocks", "differentiable_gradients", "is_batched", "is_plain", "is_watched"]
+
+# torch's names: weight_ih, weight_hh, bias_ih, bias_hh, each with its gates stacked, of a GRU as
+# r, z, n.
+Weights: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
 
 #: Numbers per gate that are worked on at once: few enough to stay in the cache.
 BLOCK = 2**17

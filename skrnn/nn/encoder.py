@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from skrnn.nn.cells import CellLike, TorchLayer, make_layer, observes
+from skrnn.nn.kernels import has_hooks
 from skrnn.nn.layers import EncoderState, State
 from skrnn.nn.lengths import Lengths, ValidSteps
 from skrnn.nn.randomness import Dropout
@@ -283,10 +284,14 @@ class RecurrentEncoder(nn.Module):
 
 def _last_output(layer: nn.Module, output: Tensor, state: State | None) -> Tensor:
     """Output at the last step: of a layer of PyTorch the state, with the gradient of one step."""
-    # A subclass may make another output of its state.
-    if type(layer) is not TorchLayer or state is None:
+    # A subclass may make another output of its state, and a hook reads or changes the output.
+    if type(layer) is not TorchLayer or state is None or _is_watched(layer):
         return output[:, -1:]
     return (state[0] if isinstance(state, tuple) else state).transpose(0, 1)
+
+
+def _is_watched(layer: TorchLayer) -> bool:
+    return has_hooks(layer) or has_hooks(layer.rnn)
 
 
 def _layer_sizes(hidden_size: int | Sequence[int], num_layers: int) -> tuple[int, ...]:

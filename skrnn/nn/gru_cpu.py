@@ -1,60 +1,33 @@
 """The GRU on the CPU: a whole sequence is one operation of autograd."""
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from skrnn.nn.eager import blocks, differentiable_gradients, is_batched, is_plain
-from skrnn.nn.kernels import has_hooks
+from skrnn.nn.eager import Weights, blocks, differentiable_gradients, is_batched
 
-__all__ = ["run_on_cpu"]
-
-# torch's names: weight_ih, weight_hh, bias_ih, bias_hh, each with its gates stacked as r, z, n.
-Weights: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
-
-# Below them, what a call costs before its first step is more than the steps gain: in the number of
-# steps with gradients, without in the numbers per step and in all.
-LEAST_STEPS, LEAST_SIZE, LEAST_TOTAL = 4, 2**11, 2**15
+__all__ = ["with_gradients", "without_gradients"]
 
 
-def run_on_cpu(
-    rnn: nn.Module, x: Tensor, state: object, weights: Sequence[Tensor] | None = None
-) -> tuple[Tensor, Tensor] | None:
-    """Compute what `rnn(x, state)` computes, with other weights where some are given.
+def with_gradients(
+    rnn: nn.RNNBase, x: Tensor, state: Tensor | None, weights: Weights
+) -> tuple[Tensor, Tensor]:
+    """Compute the output and the state, for a backward pass to come.
 
     Per step there is one matrix product and five operations in place, backwards one product and
     two. The rest is done for blocks of steps that stay in the cache.
-
-    Returns
-    -------
-    tuple of Tensor or None
-        Output and state, as from :class:`torch.nn.GRU`. None if the call is for the module: it is
-        no plain GRU on the CPU, the arguments are wrong, somebody watches, or it is faster there.
     """
-    # A subclass may compute something else, and hooks must see the call.
-    if type(rnn) is not nn.GRU or has_hooks(rnn) or not isinstance(state, Tensor | None):
-        return None
-    weights = rnn.all_weights[0] if weights is None else weights
-    inputs = (x, state, *weights)
-    if not is_plain(*inputs) or not _fits(rnn, x, state):
-        return None
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs):
-        if x.shape[1] < LEAST_STEPS:
-            return None
-        return cast("tuple[Tensor, Tensor]", _Sequence.apply(*inputs))
-    size = x.shape[0] * rnn.hidden_size
-    if size < LEAST_SIZE or size * x.shape[1] < LEAST_TOTAL:
-        return None
+    output, last = _Sequence.apply(x, state, *weights)
+    return output, last
+
+
+def without_gradients(
+    rnn: nn.RNNBase, x: Tensor, state: Tensor | None, weights: Weights
+) -> tuple[Tensor, Tensor]:
+    """Compute the output and the state."""
     hidden, _, _ = _forward(x, state, _doubled(*weights), keep=False)
     return hidden[1:].transpose(0, 1), hidden[-1:].clone()
-
-
-def _fits(rnn: nn.GRU, x: Tensor, state: Tensor | None) -> bool:
-    if x.ndim != 3 or x.numel() == 0 or x.shape[2] != rnn.input_size:
-        return False
-    return state is None or state.shape == (1, x.shape[0], rnn.hidden_size)
 
 
 class _Sequence(torch.autograd.Function):

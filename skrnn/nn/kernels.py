@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as every
 
 from skrnn.nn.layers import State
 
@@ -13,9 +14,10 @@ __all__ = ["has_hooks", "run_kernel", "run_layer"]
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Tell whether somebody is to be called when a module is."""
+    """Tell whether somebody is to be called when a module is, or when any module is."""
     before, after = module._forward_pre_hooks, module._forward_hooks
-    return bool(before or after or module._backward_pre_hooks or module._backward_hooks)
+    own = before or after or module._backward_pre_hooks or module._backward_hooks
+    return bool(own) or every._has_any_global_hook()
 
 
 def run_layer(rnn: nn.RNNBase, x: Tensor, state: State | None) -> tuple[Tensor, State]:

@@ -335,3 +335,20 @@ def test_the_last_output_alone_knows_what_is_dropped(cell, options):
     whole = encoder(x)[:, -1:]
     torch.manual_seed(1)
     assert torch.equal(encoder(x, last_only=True), whole)
+
+
+@pytest.mark.parametrize("part", ["layer", "layer.rnn"])
+def test_the_last_output_alone_is_what_a_hook_makes_of_it(part):
+    encoder, x = RecurrentEncoder(3, 8), torch.randn(5, TIME, 3)
+    watched = encoder.layers[-1] if part == "layer" else encoder.layers[-1].rnn
+    watched.register_forward_hook(lambda module, given, made: (made[0] * 0, made[1]))
+    assert torch.equal(encoder(x, last_only=True), encoder(x)[:, -1:])
+
+
+def test_a_hook_finds_the_gradient_of_the_output_when_only_the_last_is_asked_for():
+    encoder, x, seen = RecurrentEncoder(3, 8), torch.randn(5, TIME, 3), []
+    encoder.layers[-1].register_forward_hook(lambda module, given, made: seen.append(made[0]))
+    output = encoder(x, last_only=True)
+    (gradient,) = torch.autograd.grad(output.sum(), seen)
+    assert gradient[:, :-1].eq(0).all()
+    assert gradient[:, -1].eq(1).all()

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from skrnn.nn import TorchLayer
 from skrnn.nn.kernels import run_layer
@@ -54,6 +55,19 @@ def test_hooks_and_subclasses_see_the_call():
     watched.register_forward_hook(lambda *args: seen.append(args))
     run_layer(watched, x, None)
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_a_hook_of_all_modules_sees_the_call(cell):
+    seen, layer, x = [], TorchLayer(cell, 3, 5), torch.ones(2, 12, 3)
+    handle = register_module_forward_hook(lambda module, *args: seen.append(module))
+    try:
+        layer(x)
+    finally:
+        handle.remove()
+    assert layer.rnn in seen
+    layer(x)
+    assert seen.count(layer.rnn) == 1
 
 
 def test_wrong_input_is_refused_as_by_the_module():

@@ -1,4 +1,4 @@
-"""Laws of the GRU on the CPU: the vendor's numbers, and who still gets the vendor's layer."""
+"""Laws of GRU and RNN on the CPU: the vendor's numbers, and who still gets the vendor's layer."""
 
 import copy
 import pickle
@@ -8,10 +8,15 @@ import torch
 from torch import nn
 from torch.autograd import forward_ad
 
-from skrnn.nn import TorchLayer, cells, eager, gru_cpu
+from skrnn.nn import TorchLayer, cells, eager, gru_cpu, rnn_cpu, sequence_cpu
 
 # (batch, time, features, hidden size)
 SHAPES = [(3, 7, 2, 5), (1, 9, 3, 4), (5, 4, 1, 1), (4, 1, 2, 3), (1, 1, 1, 1), (2, 40, 6, 8)]
+LAYERS = {
+    "gru": ("gru", {}),
+    "tanh": ("rnn", {"nonlinearity": "tanh"}),
+    "relu": ("rnn", {"nonlinearity": "relu"}),
+}
 TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-12}
 
 
@@ -19,7 +24,23 @@ TOLERANCES = {torch.float32: 1e-5, torch.float64: 1e-12}
 def however_short(monkeypatch):
     """Take our way for sequences that are faster on the vendor's."""
     for name in ("LEAST_STEPS", "LEAST_SIZE", "LEAST_TOTAL"):
-        monkeypatch.setattr(gru_cpu, name, 1)
+        monkeypatch.setattr(sequence_cpu, name, 1)
+
+
+@pytest.fixture(params=sorted(LAYERS))
+def make(request):
+    """Make a layer of one of the kinds."""
+    cell, options = LAYERS[request.param]
+
+    def make(features, size, dtype=torch.float64):
+        layer = TorchLayer(cell, features, size, **options).to(dtype)
+        # Larger weights make a layer explode that nothing bounds.
+        std = 0.2 if options.get("nonlinearity") == "relu" else 0.7
+        for parameter in layer.parameters():
+            nn.init.normal_(parameter, std=std)
+        return layer
+
+    return make
 
 
 @pytest.fixture
@@ -29,14 +50,8 @@ def forbidden(monkeypatch):
     def fail(*args, **options):
         raise AssertionError("our way was taken")
 
-    monkeypatch.setattr(gru_cpu, "_forward", fail)
-
-
-def make(features, size, dtype=torch.float64):
-    layer = TorchLayer("gru", features, size).to(dtype)
-    for parameter in layer.parameters():
-        nn.init.normal_(parameter, std=0.7)
-    return layer
+    for module in (gru_cpu, rnn_cpu):
+        monkeypatch.setattr(module, "_forward", fail)
 
 
 def batch(shape, dtype=torch.float64):
@@ -70,7 +85,7 @@ READ = {
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("read", sorted(READ))
 @pytest.mark.parametrize("block", [1, 24, 2**17])
-def test_values_and_gradients_are_the_vendors(shape, read, block, dtype, monkeypatch):
+def test_values_and_gradients_are_the_vendors(make, shape, read, block, dtype, monkeypatch):
     monkeypatch.setattr(eager, "BLOCK", block)
     layer, (x, state) = make(*shape[2:], dtype), batch(shape, dtype)
     for given in (None, state):
@@ -79,7 +94,7 @@ def test_values_and_gradients_are_the_vendors(shape, read, block, dtype, monkeyp
         check(*results, dtype)
 
 
-def test_a_usual_size_in_float32():
+def test_a_usual_size_in_float32(make):
     layer, (x, state) = make(8, 64, torch.float32), batch((64, 50, 8, 64), torch.float32)
     layer.reset_parameters()
     # The mean, so that a gradient is of the size of an output.
@@ -87,7 +102,7 @@ def test_a_usual_size_in_float32():
     check(*results, torch.float32)
 
 
-def test_gradients_are_those_of_finite_differences(monkeypatch):
+def test_gradients_are_those_of_finite_differences(make, monkeypatch):
     monkeypatch.setattr(eager, "BLOCK", 12)
     layer, (x, state) = make(2, 3), batch((2, 5, 2, 3))
     names, values = zip(*layer.named_parameters(), strict=True)
@@ -101,7 +116,7 @@ def test_gradients_are_those_of_finite_differences(monkeypatch):
 
 @pytest.mark.parametrize("frozen", [[0], [1], [2, 3], [0, 1, 2, 3], [0, 2], []])
 @pytest.mark.parametrize("of_input", [False, True])
-def test_frozen_weights_get_no_gradient(frozen, of_input):
+def test_frozen_weights_get_no_gradient(make, frozen, of_input):
     layer, (x, state) = make(2, 3), batch((4, 6, 2, 3))
     parameters = [*layer.parameters()]
     for i in frozen:
@@ -117,7 +132,7 @@ def test_frozen_weights_get_no_gradient(frozen, of_input):
     assert [p.grad is None for p in parameters] == [i in frozen for i in range(4)]
 
 
-def test_a_strided_input_and_an_expanded_gradient():
+def test_a_strided_input_and_an_expanded_gradient(make):
     layer = make(2, 3)
     flat = torch.randn(2, 9, 5, dtype=torch.float64, requires_grad=True)
     x = flat.permute(2, 1, 0)[::2, 1:]
@@ -125,7 +140,7 @@ def test_a_strided_input_and_an_expanded_gradient():
     check(*both_ways(layer, x, None, lambda output, last: output.sum(), wanted))
 
 
-def test_second_derivatives_are_the_vendors():
+def test_second_derivatives_are_the_vendors(make):
     layer, (x, state) = make(2, 3), batch((4, 6, 2, 3))
     wanted = [x, state, *layer.parameters()]
     results = []
@@ -137,7 +152,7 @@ def test_second_derivatives_are_the_vendors():
     check(*results)
 
 
-def test_batched_gradients_are_those_one_by_one():
+def test_batched_gradients_are_those_one_by_one(make):
     layer, (x, _) = make(2, 3), batch((4, 6, 2, 3))
     output, _ = layer(x)
     weights = torch.randn(5, *output.shape, dtype=torch.float64)
@@ -146,7 +161,7 @@ def test_batched_gradients_are_those_one_by_one():
     check([together], [torch.stack(alone)])
 
 
-def test_a_backward_pass_can_be_repeated():
+def test_a_backward_pass_can_be_repeated(make):
     layer, (x, state) = make(2, 3), batch((4, 6, 2, 3))
     value = READ["both"](*layer(x, state)).sum()
     first, second = (torch.autograd.grad(value, x, retain_graph=True)[0] for _ in range(2))
@@ -155,7 +170,7 @@ def test_a_backward_pass_can_be_repeated():
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_without_gradients_the_numbers_are_the_same(shape, context, monkeypatch):
+def test_without_gradients_the_numbers_are_the_same(make, shape, context, monkeypatch):
     monkeypatch.setattr(eager, "BLOCK", 24)
     layer, (x, state) = make(*shape[2:]), batch(shape)
     expected = layer(x, state)
@@ -164,7 +179,7 @@ def test_without_gradients_the_numbers_are_the_same(shape, context, monkeypatch)
         check(layer(x, state), layer.rnn(x, state))
 
 
-def test_the_state_is_no_part_of_the_output():
+def test_the_state_is_no_part_of_the_output(make):
     layer, (x, _) = make(2, 3), batch((4, 6, 2, 3))
     with torch.no_grad():
         output, state = layer(x)
@@ -172,30 +187,30 @@ def test_the_state_is_no_part_of_the_output():
         check([output], [layer.rnn(x)[0]])
 
 
-def test_an_output_that_was_overwritten_is_noticed():
+def test_an_output_that_was_overwritten_is_noticed(make):
     layer, (x, _) = make(2, 3), batch((4, 6, 2, 3))
     output, _ = layer(x)
     with pytest.raises(RuntimeError, match="modified inplace"):
         output *= 2
 
 
-def test_weights_copies_and_pickles_are_the_vendors():
+def test_weights_copies_and_pickles_are_the_vendors(make):
     layer, (x, state) = make(2, 3), batch((4, 6, 2, 3))
-    assert type(layer.rnn) is nn.GRU
+    assert type(layer.rnn) in (nn.GRU, nn.RNN)
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     assert [*layer.state_dict()] == [f"rnn.{name}" for name in names]
     for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
         assert all(map(torch.equal, other(x, state), layer(x, state)))
 
 
-def test_chunks_hand_on_the_state(monkeypatch):
+def test_chunks_hand_on_the_state(make, monkeypatch):
     layer, (x, state) = make(2, 3), batch((4, 11, 2, 3))
     whole = layer.rnn(x, state)
     monkeypatch.setattr(cells, "MAX_STEPS", 4)
     check(layer(x, state), whole)
 
 
-def test_nan_goes_where_it_goes_in_the_vendors_layer():
+def test_nan_goes_where_it_goes_in_the_vendors_layer(make):
     layer, (x, _) = make(2, 3), batch((4, 6, 2, 3))
     with torch.no_grad():
         x[1, 3, 0] = torch.nan
@@ -205,7 +220,7 @@ def test_nan_goes_where_it_goes_in_the_vendors_layer():
 # --- who gets the vendor's layer ---------------------------------------------------------------
 
 
-def test_a_plain_call_does_not(forbidden):
+def test_a_plain_call_does_not(make, forbidden):
     layer, (x, _) = make(2, 3), batch((4, 6, 2, 3))
     with pytest.raises(AssertionError, match="our way"):
         layer(x)
@@ -213,7 +228,7 @@ def test_a_plain_call_does_not(forbidden):
         layer(x)
 
 
-def test_hooks_do(forbidden):
+def test_hooks_do(make, forbidden):
     calls = []
     for register in ("forward_hook", "forward_pre_hook", "full_backward_hook"):
         layer, (x, _) = make(2, 3), batch((4, 6, 2, 3))
@@ -224,20 +239,20 @@ def test_hooks_do(forbidden):
 
 def test_other_cells_and_types_do(forbidden):
     x = torch.randn(4, 6, 2)
-    for cell in ("lstm", "rnn"):
-        TorchLayer(cell, 2, 3)(x)
-    TorchLayer("gru", 2, 3).bfloat16()(x.bfloat16())
-    TorchLayer("gru", 2, 3).to("meta")(x.to("meta"))
+    TorchLayer("lstm", 2, 3)(x)
+    for cell in ("gru", "rnn"):
+        TorchLayer(cell, 2, 3).bfloat16()(x.bfloat16())
+        TorchLayer(cell, 2, 3).to("meta")(x.to("meta"))
 
 
-def test_autocast_does(forbidden):
+def test_autocast_does(make, forbidden):
     layer, (x, _) = make(2, 3, torch.float32), batch((4, 6, 2, 3), torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
         output, _ = layer(x)
     output.sum().backward()
 
 
-def test_export_does(forbidden):
+def test_export_does(make, forbidden):
     layer, (x, _) = make(2, 3, torch.float32), batch((4, 6, 2, 3), torch.float32)
     exported = torch.export.export(layer, (x.detach(),), strict=True)
     torch.testing.assert_close(exported.module()(x.detach())[0], layer.rnn(x)[0])
@@ -245,7 +260,7 @@ def test_export_does(forbidden):
 
 # torch's own code for such derivatives uses torch.jit, until torch drops it.
 @pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated:DeprecationWarning")
-def test_derivatives_in_forward_mode_do(forbidden):
+def test_derivatives_in_forward_mode_do(make, forbidden):
     layer, (x, _) = make(2, 3), batch((4, 6, 2, 3))
     with forward_ad.dual_level():
         dual = forward_ad.make_dual(x, torch.ones_like(x))
@@ -253,7 +268,7 @@ def test_derivatives_in_forward_mode_do(forbidden):
     assert tangent is not None
 
 
-def test_function_transforms_do(forbidden):
+def test_function_transforms_do(make, forbidden):
     layer, (x, _) = make(2, 3), batch((4, 6, 2, 3))
     weights = dict(layer.named_parameters())
 
@@ -274,14 +289,26 @@ def test_function_transforms_do(forbidden):
         (torch.zeros(2, 0, 2), None),
     ],
 )
-def test_wrong_arguments_do_for_their_errors(x, state, forbidden):
+@pytest.mark.parametrize("cell", ["gru", "rnn"])
+def test_wrong_arguments_do_for_their_errors(x, state, cell, forbidden):
     with pytest.raises((RuntimeError, ValueError)):
-        TorchLayer("gru", 2, 3)(x, state)
+        TorchLayer(cell, 2, 3)(x, state)
 
 
-def test_short_sequences_do(forbidden, monkeypatch):
+@pytest.mark.parametrize(("cell", "module"), [("gru", gru_cpu), ("rnn", rnn_cpu)])
+def test_short_sequences_do(cell, module, forbidden, monkeypatch):
     monkeypatch.undo()
-    monkeypatch.setattr(gru_cpu, "_forward", None)
-    TorchLayer("gru", 2, 3)(torch.zeros(2, 2, 2))
+    monkeypatch.setattr(module, "_forward", None)
+    TorchLayer(cell, 2, 3)(torch.zeros(2, 2, 2))
     with torch.no_grad():
-        TorchLayer("gru", 2, 3)(torch.zeros(2, 50, 2))
+        TorchLayer(cell, 2, 3)(torch.zeros(2, 50, 2))
+
+
+@pytest.mark.parametrize("cell", ["gru", "rnn"])
+def test_the_gradients_of_both_biases_are_tensors_of_their_own(cell):
+    layer = TorchLayer(cell, 2, 3)
+    layer(torch.randn(4, 6, 2))[0].sum().backward()
+    first, second = (layer.rnn.get_parameter(f"bias_{part}_l0").grad for part in ("ih", "hh"))
+    before = second.clone()
+    first.zero_()
+    assert torch.equal(second, before)
