@@ -611,7 +611,8 @@ class RNNClassifier(EstimatorStreamMixin[ClassifierStream], ClassifierMixin, Rec
         """Train for one epoch on the given sequences, at a constant learning rate.
 
         Scaling is learned from the first call. No sequences are held out. After loading from a
-        file training goes on with a fresh optimizer.
+        file, or with other settings of the optimizer, training goes on with a fresh optimizer.
+        Device and `callbacks` stay those of the networks there are.
 
         Parameters
         ----------

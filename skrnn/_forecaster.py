@@ -121,7 +121,8 @@ class RNNForecaster(SktimeMixin, NetParamsMixin, AcceleratorMixin, BaseForecaste
         ``"normal"``, ``"student_t"``, or for counts ``"negative_binomial"``.
 
     quantiles : tuple of float, default=(0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
-        Increasing levels in ``(0, 1)`` learned by ``loss="quantile"``; others are interpolated.
+        Two or more increasing levels in ``(0, 1)`` learned by ``loss="quantile"``; others are
+        interpolated.
 
     calendar : bool or "auto", default="auto"
         Read the hour of the day, the day of the week, the time of the year from the index, as far

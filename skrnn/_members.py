@@ -24,11 +24,9 @@ from skrnn._training import (
     SequenceDataset,
     TrainingPlan,
     own_randomness,
-    processes_of,
     resolve_device,
     train,
 )
-from skrnn._transfer import freeze
 from skrnn.nn import SequenceHead, generator_of_thread
 
 # Seconds after which the main thread looks whether it was interrupted.
@@ -218,14 +216,6 @@ class MembersMixin:
     accelerator: Any
     n_estimators: int
     n_jobs: int | None
-    lr: float
-    batch_size: int
-    gradient_clip_value: float | None
-    tbptt_steps: int | None
-    augmentation: Any
-    deterministic: bool
-    freeze: Any
-    _frozen: tuple[str, ...]
     _build_network: Any
     _learn_unseen: Any
     _make_net: Any
@@ -243,17 +233,10 @@ class MembersMixin:
         def make(seed: int, start: Any) -> Any:
             if go_on:
                 net = copy.deepcopy(start)
-                net.processes = processes_of(self.accelerator)
-                net.deterministic = self.deterministic
                 self._learn_unseen(net.module_, training)
-                freeze(net.module_, self._frozen)
-                net.adopt(
-                    self.lr,
-                    self.batch_size,
-                    self.gradient_clip_value,
-                    self.tbptt_steps,
-                    self.augmentation,
-                )
+                # Made to be read, it freezes what the parameters now say.
+                here = torch.device(net.device)
+                net.adopt(self._make_net(net.module_, here, seed, watched=False))
                 return net
             if start is None:
                 network = self._build_network(training, next(numbers))

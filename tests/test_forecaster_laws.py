@@ -135,6 +135,32 @@ def test_past_covariates_are_not_read_beyond_the_end(walk, rng):
         assert_series_equal(again.predict(fh=fh), needed)
 
 
+@pytest.mark.parametrize("update_params", [True, False])
+@pytest.mark.parametrize("gaps", ["error", "mask"])
+def test_past_covariates_of_an_update_are_not_read_beyond_its_end(walk, rng, gaps, update_params):
+    X = pd.DataFrame({"x": rng.normal(size=120), "known": rng.normal(size=120)}, walk.index)
+
+    def forecast(given):
+        forecaster = make(past_covariates=["x"], horizon=2, gaps=gaps)
+        forecaster.fit(walk[:90], X=X[:90], fh=AHEAD)
+        forecaster.update(walk[90:93], X=given, update_params=update_params)
+        return forecaster.predict(X=X[93:98])
+
+    assert_series_equal(forecast(X[90:]), forecast(X[90:93]))
+
+
+def test_past_covariates_are_not_read_beyond_the_end_of_each_series(panel, rng):
+    """Some series end before the others, and may have gaps or not."""
+    X = pd.DataFrame({"x": rng.normal(size=len(panel))}, panel.index)
+    y = panel.drop(index=[("s2", day) for day in panel.loc["s2"].index[-6:]])
+    found = [
+        make(past_covariates=["x"], horizon=2, gaps=gaps).fit(y, X=given, fh=[1]).predict()
+        for gaps, given in (("error", X.loc[y.index]), ("error", X), ("mask", X))
+    ]
+    assert_frame_equal(found[0], found[1])
+    assert_frame_equal(found[0], found[2])
+
+
 # -- units ----------------------------------------------------------------------------------------
 
 

@@ -245,3 +245,10 @@ def test_a_typo_is_an_error():
 def test_a_wrong_value_is_an_error(airline, name, value):
     with pytest.raises(ValueError, match=rf"The '{name}' parameter of RNNForecaster"):
         make(**{name: value}).fit(airline)
+
+
+@pytest.mark.parametrize("params", [{}, {"guard": "off", "calibrate": False}])
+def test_a_single_quantile_is_refused_before_the_training(airline, params):
+    forecaster = make(quantiles=(0.5,), callbacks=[Interrupt()], **params)
+    with pytest.raises(ValueError, match=r"two or more quantiles.*got \(0\.5,\).*absolute_error"):
+        forecaster.fit(airline, fh=AHEAD)

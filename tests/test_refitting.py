@@ -74,6 +74,34 @@ def test_a_weight_may_name_a_class_that_comes_later(X):
     assert clf.partial_fit(X[:10], np.arange(10) % 3).classes_.tolist() == [0, 1, 2]
 
 
+def test_partial_fit_takes_up_a_new_optimizer_and_its_settings(X, y):
+    reg = RNNRegressor(**TINY).partial_fit(X, y)
+    first = reg.net_.optimizer_
+    steps = [state["step"].item() for state in first.state.values()]
+    reg.partial_fit(X, y)
+    # The same settings keep its state.
+    assert [s["step"].item() for s in reg.net_.optimizer_.state.values()] == [2 * n for n in steps]
+    reg.set_params(optimizer__weight_decay=0.3).partial_fit(X, y)
+    assert [g["weight_decay"] for g in reg.net_.optimizer_.param_groups] == [0.3, 0.0]
+    reg.set_params(net_params=None).partial_fit(X, y)
+    assert reg.net_.optimizer_.param_groups[0]["weight_decay"] == 0.01
+    reg.set_params(optimizer="sgd", optimizer__momentum=0.9, lr=0.1).partial_fit(X, y)
+    assert type(reg.net_.optimizer_) is torch.optim.SGD
+    assert reg.net_.optimizer_.param_groups[0]["momentum"] == 0.9
+    assert reg.net_.optimizer_.param_groups[0]["lr"] == 0.1
+    assert reg.n_iter_ == 5
+    assert (
+        type(pickle.loads(pickle.dumps(reg)).partial_fit(X, y).net_.optimizer_) is torch.optim.SGD
+    )
+    with pytest.raises(ValueError, match="optimizer__beta is not a parameter of SGD"):
+        reg.set_params(optimizer__beta=1).partial_fit(X, y)
+
+
+def test_partial_fit_takes_up_another_precision(X, y):
+    reg = RNNRegressor(**TINY).partial_fit(X, y).set_params(precision="bf16").partial_fit(X, y)
+    assert reg.net_.autocast_dtype is torch.bfloat16
+
+
 def test_partial_fit_takes_up_a_new_learning_rate(X, y):
     reg = RNNRegressor(**TINY).partial_fit(X, y)
     before = reg.predict(X)

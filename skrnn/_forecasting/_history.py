@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from skrnn._forecasting._explain import missing_rows
 from skrnn._forecasting._inputs import Inputs
 from skrnn._forecasting._model import Covariates
-from skrnn._forecasting._panel import Panel, panel_index
+from skrnn._forecasting._panel import Panel, panel_index, rows_between
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class History:
         if X is None and inputs.encoder is not None:
             raise ValueError(f"fitted with X columns {inputs.encoder.columns_}; got no X.")
         inputs.refuse_unread(X)
-        covariates = inputs.read(X, panel.clock, past=True)
+        covariates = _until_the_end(inputs.read(X, panel.clock, past=True), panel)
         return cls(panel, inputs, covariates, inputs.statics(X, panel.keys))
 
     def extend(self, newer: Panel, X: pd.DataFrame | None, gaps: Any) -> History:
@@ -66,7 +66,7 @@ class History:
                 )
         self.inputs.refuse_unread(X)
         panel = self.panel.extend(newer, gaps)
-        more = self.inputs.read(X, panel.clock, past=True)
+        more = _until_the_end(self.inputs.read(X, panel.clock, past=True), panel)
         covariates = self.covariates
         if covariates is not None and more is not None:
             covariates = covariates.extend(more, "mask")
@@ -107,3 +107,15 @@ class History:
         return self.inputs.arrays(
             panel.clock, spans, panel.keys, self.covariates, future, self.statics
         )
+
+
+def _until_the_end(covariates: Panel | None, panel: Panel) -> Panel | None:
+    """Covariates up to the last step of their series: of later ones only a forecast is told."""
+    if covariates is None:
+        return None
+    first = covariates.first_ticks
+    ends = dict(zip(panel.keys, panel.last_ticks.tolist(), strict=True))
+    last = [ends.get(k, tick - 1) for k, tick in zip(covariates.keys, first.tolist(), strict=True)]
+    stop = np.clip(np.array(last) + 1 - first, 0, covariates.lengths)
+    known = np.flatnonzero(stop > 0)
+    return rows_between(covariates, np.zeros_like(stop), stop).take(known) if len(known) else None

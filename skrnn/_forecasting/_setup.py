@@ -163,6 +163,11 @@ def model_options(
     params: Mapping[str, Any], sizes: Mapping[str, int], inputs: Inputs
 ) -> ModelOptions:
     """What to build."""
+    if params["loss"] == "quantile" and len(params["quantiles"]) == 1:
+        raise ValueError(
+            "loss='quantile' needs two or more quantiles, between which the others lie, got "
+            f"{params['quantiles']!r}; use loss='absolute_error' for the median alone."
+        )
     counts = params["loss"] in COUNT_LOSSES
     # Counts are modelled as they are.
     plain = {"log": False, "deseasonalize": False} if counts else {}

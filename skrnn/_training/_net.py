@@ -75,6 +75,7 @@ class SequenceNetMixin(EpochMixin):
 
     module_: SequenceNetwork
     optimizer_: torch.optim.Optimizer
+    batch_size: int
     device: Any
 
     def __init__(
@@ -137,30 +138,33 @@ class SequenceNetMixin(EpochMixin):
         self.guard_ = StepGuard(self.grad_scaler_, waits)
         return self
 
-    def adopt(
-        self,
-        lr: float,
-        batch_size: int,
-        gradient_clip_value: float | None,
-        tbptt_steps: int | None,
-        augmentation: Any,
-    ) -> None:
-        """Go on training with other settings, keeping weights and the state of the optimizer."""
-        if lr != self.lr:
+    def adopt(self, wanted: SequenceNetMixin) -> None:
+        """Go on training as another net of the same network would.
+
+        Weights are kept, and so is the state of the optimizer, unless it is another one or learns
+        other parameters.
+        """
+        self.processes = wanted.processes
+        self.deterministic = wanted.deterministic
+        if wanted.lr != self.lr:
             groups = self.optimizer_.param_groups
             own = [(group, group["lr"]) for group in groups if group["lr"] != self.lr]
-            self.set_params(lr=lr)
+            self.set_params(lr=wanted.lr)
             for group, rate in own:
                 group["lr"] = rate
+        before, after = _optimizer_settings(self), _optimizer_settings(wanted)
         learning = {id(p) for p in self.module_.parameters() if p.requires_grad}
-        if learning != {id(p) for p in learnable(self.optimizer_)}:
+        if before != after or learning != {id(p) for p in learnable(self.optimizer_)}:
+            for name in before:
+                del vars(self)[name]
+            vars(self).update(after)
             order = self.random_state_
             self._initialize_optimizer()
             self.random_state_ = order
-        self.batch_size = batch_size
-        self.gradient_clip_value = gradient_clip_value
-        self.tbptt_steps = tbptt_steps
-        self.augmentation = augmentation
+        self.batch_size = wanted.batch_size
+        self.gradient_clip_value = wanted.gradient_clip_value
+        self.tbptt_steps = wanted.tbptt_steps
+        self.augmentation = wanted.augmentation
 
     def get_iterator(
         self, dataset: SequenceDataset, training: bool = False
@@ -382,6 +386,12 @@ class SequenceNetRegressor(SequenceNetMixin, NeuralNetRegressor):
     def predict_proba(self, X: Any) -> Any:
         """Point predictions of a :class:`SequenceDataset`, for skorch's scoring callbacks."""
         return _predictions(self, X)
+
+
+def _optimizer_settings(net: Any) -> dict[str, Any]:
+    """What the optimizer of a net is made with, but for the learning rate."""
+    named = {name: value for name, value in vars(net).items() if name.startswith("optimizer__")}
+    return {"optimizer": net.optimizer, "autocast_dtype": net.autocast_dtype, **named}
 
 
 def _predictions(net: Any, dataset: SequenceDataset) -> Any:
