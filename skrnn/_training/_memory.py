@@ -19,8 +19,8 @@ MOST_OF_AVAILABLE = 0.8
 # backward pass needs as many again.
 NUMBERS_PER_FEATURE = 5
 # From this size on glibc gives a block back to the system as soon as it is free, whatever a program
-# did before, and the next batch waits until the system has cleared it anew: predictions take up to
-# twice as long. Batches are so small that the gates of a layer, of all steps, stay below.
+# did before, and the next batch waits until the system has cleared it anew. Batches are so small
+# that the gates of a layer, of all steps, stay below.
 OWN_MAPPING = 2**25
 # What torch says on the CPU; on a GPU the error has a class of its own.
 _NO_MEMORY = "can't allocate memory"
